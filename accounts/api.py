@@ -1,0 +1,217 @@
+"""REST: signing up, in and out; the person; the person's devices."""
+
+import zoneinfo
+from typing import Any, cast
+
+from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+from django.db.models import QuerySet
+from django.urls import path
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import devices
+from accounts.models import Device, User
+
+
+class UserSerializer(serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ["username", "email", "name", "language", "time_zone"]
+        read_only_fields = ["email"]
+
+    def validate_time_zone(self, zone: str) -> str:
+        if zone not in zoneinfo.available_timezones():
+            raise serializers.ValidationError(_("This time zone is not known."))
+        return zone
+
+
+class DeviceSerializer(serializers.ModelSerializer[Device]):
+    push_token = serializers.CharField(
+        max_length=4096, required=False, allow_blank=True, write_only=True
+    )
+    current = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Device
+        fields = [
+            "id",
+            "platform",
+            "name",
+            "push_token",
+            "current",
+            "created_at",
+            "last_seen_at",
+        ]
+        read_only_fields = ["platform"]
+
+    def get_current(self, device: Device) -> bool:
+        """Whether this is the device that asks."""
+        request = self.context.get("request")
+        return request is not None and request.auth == device
+
+    def update(self, device: Device, changes: dict[str, Any]) -> Device:
+        push_token = changes.pop("push_token", None)
+        with transaction.atomic():
+            device = super().update(device, changes)
+            if push_token is not None:
+                devices.register_push_token(device, push_token)
+        return device
+
+
+class TerminalSerializer(serializers.Serializer[Any]):
+    """The device as it presents itself when somebody signs in on it."""
+
+    platform = serializers.ChoiceField(choices=Device.Platform.choices)
+    identifier = serializers.CharField(max_length=256, min_length=8)
+    name = serializers.CharField(max_length=100, allow_blank=True, default="")
+    push_token = serializers.CharField(max_length=4096, allow_blank=True, default="")
+
+    def validate(self, terminal: dict[str, Any]) -> dict[str, Any]:
+        # Apple's tokens are at most 100 bytes, in hexadecimal; the column holds 200 characters.
+        if terminal["platform"] == Device.Platform.IOS and len(terminal["push_token"]) > 200:
+            raise serializers.ValidationError({"push_token": _("This is not an APNs token.")})
+        return terminal
+
+
+class CredentialsSerializer(serializers.Serializer[Any]):
+    email = serializers.EmailField()
+    password = serializers.CharField(max_length=1024, trim_whitespace=False)
+    device = TerminalSerializer()
+
+
+class SignUpSerializer(CredentialsSerializer):
+    name = serializers.CharField(max_length=200)
+
+    def validate_email(self, email: str) -> str:
+        if User.objects.filter(email=email.lower()).exists():
+            raise serializers.ValidationError(_("Somebody has signed up with this address."))
+        return email.lower()
+
+    def validate(self, form: dict[str, Any]) -> dict[str, Any]:
+        validate_password(form["password"], User(email=form["email"], name=form["name"]))
+        return form
+
+
+class SessionSerializer(serializers.Serializer[Any]):
+    """A device that has just been signed in. The token is shown only here."""
+
+    token = serializers.CharField()
+    device = DeviceSerializer()
+    user = UserSerializer()
+
+
+def signed_in(request: Request, user: User, terminal: dict[str, Any]) -> Response:
+    device, token = devices.sign_in(user, **terminal)
+    session = {"token": token, "device": device, "user": user}
+    return Response(
+        SessionSerializer(session, context={"request": request}).data,
+        status=status.HTTP_201_CREATED,
+    )
+
+
+class SignUpView(APIView):
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_scope = "sign-up"
+
+    @extend_schema(request=SignUpSerializer, responses={201: SessionSerializer})
+    def post(self, request: Request) -> Response:
+        """Make an account, and sign this device in."""
+        form = SignUpSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        person = form.validated_data
+        with transaction.atomic():
+            user = User.objects.create_user(
+                person["email"],
+                person["password"],
+                name=person["name"],
+                username=User.objects.free_username(person["name"]),
+                language=get_language(),
+            )
+            address = EmailAddress.objects.create(user=user, email=user.email, primary=True)
+            response = signed_in(request, user, person["device"])
+        address.send_confirmation(request, signup=True)
+        return response
+
+
+class SessionView(APIView):
+    throttle_scope = "sign-in"
+
+    def get_authenticators(self) -> list[Any]:
+        # Signing in needs no token, and an old one that has died must not be in the way.
+        return [] if self.request.method == "POST" else super().get_authenticators()
+
+    def get_permissions(self) -> Any:
+        return [AllowAny()] if self.request.method == "POST" else super().get_permissions()
+
+    @extend_schema(request=CredentialsSerializer, responses={201: SessionSerializer}, auth=[])
+    def post(self, request: Request) -> Response:
+        """Sign this device in."""
+        form = CredentialsSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        given = form.validated_data
+        # allauth's adapter also slows down whoever guesses at one address from many places.
+        user = get_adapter(request).authenticate(
+            request._request, email=given["email"].lower(), password=given["password"]
+        )
+        if user is None:
+            raise serializers.ValidationError(_("The address or the password is wrong."))
+        return signed_in(request, cast(User, user), given["device"])
+
+    @extend_schema(request=None, responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """Sign this device out: its token dies, its socket closes, nothing more is sent to it."""
+        if not isinstance(request.auth, Device):
+            raise PermissionDenied(_("Only a device can sign itself out here."))
+        devices.revoke(request.auth)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class MeView(generics.RetrieveUpdateAPIView[User]):
+    serializer_class = UserSerializer
+    http_method_names = ["get", "patch", "head", "options"]
+
+    def get_object(self) -> User:
+        return cast(User, self.request.user)
+
+
+class OwnDevices(generics.GenericAPIView[Device]):
+    queryset = Device.objects.none()
+    serializer_class = DeviceSerializer
+
+    def get_queryset(self) -> QuerySet[Device]:
+        return (
+            Device.objects.active()
+            .filter(user=cast(User, self.request.user))
+            .select_related("apns", "gcm")
+        )
+
+
+class DeviceListView(OwnDevices, generics.ListAPIView[Device]):
+    """The devices that this person is signed in on."""
+
+
+class DeviceView(OwnDevices, generics.RetrieveUpdateDestroyAPIView[Device]):
+    http_method_names = ["get", "patch", "delete", "head", "options"]
+
+    def perform_destroy(self, device: Device) -> None:
+        devices.revoke(device)
+
+
+urlpatterns = [
+    path("signup", SignUpView.as_view(), name="api-signup"),
+    path("session", SessionView.as_view(), name="api-session"),
+    path("me", MeView.as_view(), name="api-me"),
+    path("devices", DeviceListView.as_view(), name="api-devices"),
+    path("devices/<uuid:pk>", DeviceView.as_view(), name="api-device"),
+]

@@ -1,0 +1,54 @@
+"""Signing in with a device's own token, for REST (RFC 6750) and for the WebSocket."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts.models import Device, User
+
+SEEN_EVERY = timedelta(minutes=5)
+
+
+def device_of(token: str) -> Device | None:
+    """The device that may act with this token now, with its user; none if it may not."""
+    device = (
+        Device.objects.active()
+        .select_related("user")
+        .filter(token_hash=Device.hash_token(token), user__is_active=True)
+        .first()
+    )
+    if device and timezone.now() - device.last_seen_at > SEEN_EVERY:
+        device.last_seen_at = timezone.now()
+        device.save(update_fields=["last_seen_at"])
+    return device
+
+
+class DeviceAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <token>`; `request.auth` is the Device."""
+
+    def authenticate(self, request: Request) -> tuple[User, Device] | None:
+        scheme, _space, token = get_authorization_header(request).partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        device = device_of(token.strip().decode("latin-1"))
+        if device is None:
+            raise AuthenticationFailed(_("This device is signed out. Sign in again."))
+        return device.user, device
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class DeviceScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the API schema names it."""
+
+    target_class = DeviceAuthentication
+    name = "device"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
