@@ -1,0 +1,319 @@
+"""REST: an owner's cards, their photos, their history, and importing them."""
+
+import base64
+import binascii
+from typing import Any, cast
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404
+from django.urls import path
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import generics, serializers, status
+from rest_framework.exceptions import APIException
+from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.idempotency import idempotent
+from accounts.models import User
+from cards import photos, vcard
+from cards.models import Card, CardRevision, Door, StaleCard
+from cards.renderers import JCardRenderer, VCardRenderer, XCardRenderer
+from cards.serializers import CardSerializer, PhotoSerializer, photo_of
+
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, "header", required=True, description='The rev you read, as "7"'
+)
+
+
+class PreconditionRequired(APIException):
+    status_code = 428
+    default_detail = 'Send If-Match with the rev that you read, as in If-Match: "7".'
+
+
+class PreconditionFailed(APIException):
+    status_code = 412
+    default_detail = "The card has changed since you read it. Read it again, then change it."
+
+
+def user_of(request: Request) -> User:
+    return cast(User, request.user)
+
+
+class RevisionSerializer(serializers.ModelSerializer[CardRevision]):
+    photo = serializers.SerializerMethodField()
+    changed_by = serializers.CharField(source="changed_by.username", default=None)
+
+    class Meta:
+        model = CardRevision
+        fields = [
+            "rev",
+            "label",
+            "fn",
+            "properties",
+            "photo",
+            "changed_by",
+            "changed_via",
+            "changed_at",
+        ]
+
+    @extend_schema_field(PhotoSerializer(allow_null=True))
+    def get_photo(self, revision: CardRevision) -> dict[str, Any] | None:
+        return photo_of(revision.photo, revision.photo_circles)
+
+
+class OwnCards(generics.GenericAPIView[Card]):
+    """Access to cards: the owner's own and nobody else's; a stranger sees 404."""
+
+    queryset = Card.objects.none()
+    serializer_class: Any = CardSerializer
+
+    def get_queryset(self) -> QuerySet[Card]:
+        return Card.objects.kept().filter(owner=user_of(self.request))
+
+    def own_card(self) -> Card:
+        return generics.get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+
+    def card_to_change(self) -> Card:
+        """The card, if the request names the rev that it is at. Raises 428 and 412."""
+        card = self.own_card()
+        named = self.request.headers.get("If-Match")
+        if named is None:
+            raise PreconditionRequired
+        if named.strip() not in ("*", f'"{card.rev}"'):
+            raise PreconditionFailed
+        return card
+
+    def save(self, card: Card) -> None:
+        card.changed_by, card.changed_via = user_of(self.request), Door.API
+        try:
+            card.save()
+        except StaleCard as error:
+            raise PreconditionFailed from error
+
+    def answer(self, card: Card, status_code: int = status.HTTP_200_OK) -> Response:
+        body = CardSerializer(card, context={"request": self.request}).data
+        return Response(body, status=status_code, headers={"ETag": f'"{card.rev}"'})
+
+
+class CardListView(OwnCards, generics.ListCreateAPIView[Card]):
+    @idempotent
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        form = self.get_serializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        card = Card(owner=user_of(request), **form.validated_data)
+        self.save(card)
+        return self.answer(card, status.HTTP_201_CREATED)
+
+
+class CardView(OwnCards):
+    renderer_classes = (JSONRenderer, VCardRenderer, XCardRenderer, JCardRenderer)
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The card, in the form that Accept asks for."""
+        return self.answer(self.own_card())
+
+    @extend_schema(parameters=[IF_MATCH])
+    def put(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Replace label, fn and properties."""
+        return self.change(partial=False)
+
+    @extend_schema(parameters=[IF_MATCH])
+    def patch(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Replace the fields that are given."""
+        return self.change(partial=True)
+
+    @extend_schema(parameters=[IF_MATCH], responses={204: None})
+    def delete(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Take the card back from everybody, for good."""
+        card = self.card_to_change()
+        card.changed_by, card.changed_via = user_of(request), Door.API
+        try:
+            card.retire()
+        except StaleCard as error:
+            raise PreconditionFailed from error
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def change(self, *, partial: bool) -> Response:
+        card = self.card_to_change()
+        form = self.get_serializer(card, data=self.request.data, partial=partial)
+        form.is_valid(raise_exception=True)
+        whole = {} if partial else {"label": "", "properties": []}
+        for name, value in {**whole, **form.validated_data}.items():
+            setattr(card, name, value)
+        self.save(card)
+        return self.answer(card)
+
+
+BINARY = {"type": "string", "format": "binary"}
+
+
+def upload_schema(**fields: Any) -> dict[str, Any]:
+    """How the API schema describes a form with a file."""
+    return {"type": "object", "properties": {"file": BINARY, **fields}, "required": ["file"]}
+
+
+class PictureParser(BaseParser):
+    """The picture as the body itself."""
+
+    media_type = "image/*"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        return stream.read(photos.MAX_BYTES + 1)
+
+
+class PhotoView(OwnCards):
+    """The photo of a card. It is hidden until its circles are given: `?circles=*` or ids."""
+
+    serializer_class = PhotoSerializer
+    parser_classes = (MultiPartParser, PictureParser)
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        card = self.own_card()
+        if not card.photo:
+            raise Http404
+        return Response(photo_of(card.photo, card.photo_circles))
+
+    @extend_schema(
+        request={"multipart/form-data": upload_schema(), "image/*": BINARY},
+        parameters=[IF_MATCH, OpenApiParameter("circles", str, many=True)],
+        responses=CardSerializer,
+    )
+    def put(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Set the photo: the picture as the body, or as `file` in a form."""
+        card = self.card_to_change()
+        circles = self.circles(card)
+        card.photo, card.photo_circles = photos.keep(card, self.picture()), circles
+        self.save(card)
+        return self.answer(card)
+
+    @extend_schema(parameters=[IF_MATCH], responses={204: None})
+    def delete(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        card = self.card_to_change()
+        card.photo, card.photo_circles = "", []
+        self.save(card)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def picture(self) -> bytes:
+        given: Any = self.request.data
+        upload = given.get("file") if hasattr(given, "get") else given
+        if hasattr(upload, "read"):
+            return cast(bytes, upload.read(photos.MAX_BYTES + 1))
+        if not isinstance(upload, bytes):
+            raise serializers.ValidationError({"file": _("Send the picture.")})
+        return upload
+
+    def circles(self, card: Card) -> list[str]:
+        """Those given with the request; a new picture otherwise stays as visible as the old."""
+        given = self.request.query_params.getlist("circles")
+        return given_circles(self.request, given) if given else card.photo_circles
+
+
+def given_circles(request: Request, given: list[str]) -> list[str]:
+    field = PhotoSerializer(data={"circles": given}, context={"request": request})
+    field.is_valid(raise_exception=True)
+    return cast(list[str], field.validated_data["circles"])
+
+
+class RevisionListView(generics.ListAPIView[CardRevision]):
+    """What the card was after each change of its content."""
+
+    queryset = CardRevision.objects.none()
+    serializer_class = RevisionSerializer
+    list_ordering = ("-rev",)
+
+    def get_queryset(self) -> QuerySet[CardRevision]:
+        own = Card.objects.kept().filter(owner=user_of(self.request))
+        card = generics.get_object_or_404(own, pk=self.kwargs["pk"])
+        return card.revisions.select_related("changed_by")
+
+
+class ImportView(APIView):
+    parser_classes = (MultiPartParser,)
+
+    @extend_schema(
+        request={
+            "multipart/form-data": upload_schema(
+                circles={"type": "array", "items": {"type": "string"}},
+                dry_run={"type": "boolean"},
+            )
+        },
+        parameters=[OpenApiParameter("dry_run", bool)],
+        responses={201: dict[str, Any]},
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Make a card of each vCard in `file`; what is imported is hidden unless `circles` says
+        otherwise. With `dry_run=true` nothing is made."""
+        form: Any = request.data
+        upload = request.FILES.get("file")
+        if upload is None:
+            raise serializers.ValidationError({"file": _("Send a .vcf file.")})
+        circles = given_circles(request, form.getlist("circles"))
+        try:
+            read = vcard.read(upload.read())
+        except vcard.VCardError as error:
+            raise serializers.ValidationError({"file": str(error)}) from error
+        dry = "true" in (request.query_params.get("dry_run"), form.get("dry_run"))
+        with transaction.atomic():
+            made = [imported(user_of(request), parsed, circles, dry=dry) for parsed in read]
+        answer = [
+            {"card": CardSerializer(card, context={"request": request}).data, "warnings": said}
+            for card, said in made
+        ]
+        return Response(
+            {"cards": answer},
+            status=status.HTTP_200_OK if dry else status.HTTP_201_CREATED,
+        )
+
+
+OURS = {"fn", "version", "prodid", "rev"}  # what a card says of itself and the server knows better
+
+
+def imported(
+    owner: User, parsed: vcard.ParsedCard, circles: list[str], *, dry: bool
+) -> tuple[Card, list[str]]:
+    """The card made of a parsed vCard, saved unless `dry`, and what had to be changed in it."""
+    warnings = list(parsed.warnings)
+    fn, *more = [each for each in parsed.properties if each.name == "fn"]
+    kept = [*more, *(each for each in parsed.properties if each.name not in OURS)]
+    card = Card(owner=owner, fn=str(fn.value)[:500], changed_by=owner, changed_via=Door.IMPORT)
+    for inline in [each for each in kept if is_inline(each)]:
+        kept.remove(inline)
+        if inline.name == "photo" and not card.photo:
+            warnings += take_photo(card, inline, circles, dry=dry)
+        else:
+            warnings.append(_("%s was left out: only one photo is kept.") % inline.name)
+    card.properties = [{**each, "circles": circles} for each in vcard.to_json(kept)]
+    if not dry:
+        card.save()
+    return card, warnings
+
+
+def is_inline(each: vcard.Property) -> bool:
+    return isinstance(each.value, str) and each.value.startswith("data:")
+
+
+def take_photo(card: Card, inline: vcard.Property, circles: list[str], *, dry: bool) -> list[str]:
+    try:
+        picture = base64.b64decode(str(inline.value).partition(",")[2])
+        name = photos.keep(card, picture) if not dry else ""
+    except (DjangoValidationError, binascii.Error) as error:
+        reason = " ".join(error.messages) if isinstance(error, DjangoValidationError) else error
+        return [_("The photo was left out: %s") % reason]
+    card.photo, card.photo_circles = name, circles if name else []
+    return []
+
+
+urlpatterns = [
+    path("cards", CardListView.as_view(), name="api-cards"),
+    path("cards/import", ImportView.as_view(), name="api-import"),
+    path("cards/<uuid:pk>", CardView.as_view(), name="api-card"),
+    path("cards/<uuid:pk>/photo", PhotoView.as_view(), name="api-photo"),
+    path("cards/<uuid:pk>/revisions", RevisionListView.as_view(), name="api-revisions"),
+]

@@ -1,0 +1,253 @@
+"""A card, its revisions, and what each set of circles may see of it.
+
+Who holds a card is in bindings; how a change reaches them is in delivery.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Any, NoReturn, Self, TypedDict
+
+from django.conf import settings
+from django.db import models, transaction
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+EVERYONE = "*"
+
+
+class Property(TypedDict):
+    """One vCard property (RFC 6350) and the circles that may see it; an empty list hides it."""
+
+    name: str
+    value: Any
+    params: dict[str, list[str]]
+    circles: list[str]
+
+
+class StaleCard(Exception):
+    """The card has been changed by somebody else since it was read."""
+
+
+class CardQuerySet(models.QuerySet["Card"]):
+    """Cards are written one by one through `save()`: what writes many at once sends no signal,
+    and the copies would never hear of it."""
+
+    def kept(self) -> Self:
+        return self.filter(retired_at=None)
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise TypeError("Cards are changed one by one, with save(), so that every copy follows.")
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("Cards are made one by one, with save(), so that every copy follows.")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("Cards are changed one by one, with save(), so that every copy follows.")
+
+    def delete(self) -> NoReturn:
+        raise TypeError("Cards are retired, with retire(), so that every copy is taken back.")
+
+
+class Door(models.TextChoices):
+    """Where a change came in."""
+
+    WEB = "web", _("web page")
+    API = "api", _("app")
+    ADMIN = "admin", _("admin")
+    IMPORT = "import", _("import")
+    SERVER = "server", _("server")
+
+
+class Content(models.Model):
+    """What an owner writes on a card: the same columns on the card and on each revision."""
+
+    label = models.CharField(
+        _("label"), max_length=100, blank=True, help_text=_("Only the owner sees it.")
+    )
+    fn = models.CharField(_("name on the card"), max_length=500)
+    properties = models.JSONField(_("properties"), default=list, blank=True)
+    photo = models.CharField(_("photo"), max_length=100, blank=True, editable=False)
+    photo_circles = models.JSONField(_("who sees the photo"), default=list, blank=True)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("changed by"),
+    )
+    changed_via = models.CharField(
+        _("changed through"), max_length=16, choices=Door, default=Door.SERVER, editable=False
+    )
+    changed_at = models.DateTimeField(_("changed at"), default=timezone.now, editable=False)
+
+    CONTENT = ("label", "fn", "properties", "photo", "photo_circles")
+
+    class Meta:
+        abstract = True
+
+    def content(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.CONTENT)
+
+    def visible_to(self, circles: Collection[str]) -> dict[str, Any]:
+        """What a holder in these circles gets: `{fn, properties: [{name, value, params}],
+        photo: url or None}`. Only what was given to one of the circles, or to everyone, is in it.
+        """
+        audience = {EVERYONE, *circles}
+        return {
+            "fn": self.fn,
+            "properties": [
+                {"name": each["name"], "value": each["value"], "params": each["params"]}
+                for each in self.properties
+                if not audience.isdisjoint(each["circles"])
+            ],
+            "photo": (
+                reverse("photo", args=[self.photo])
+                if self.photo and not audience.isdisjoint(self.photo_circles)
+                else None
+            ),
+        }
+
+
+class Card(Content):
+    """One vCard of one owner. `rev` counts every change of it or of who holds it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="cards"
+    )
+    rev = models.PositiveBigIntegerField(_("revision"), default=0, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    retired_at = models.DateTimeField(_("retired at"), null=True, blank=True, editable=False)
+
+    objects = CardQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("card")
+        verbose_name_plural = _("cards")
+        indexes = [models.Index(fields=["owner", "-created_at"], name="card_by_owner")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(rev__gt=0), name="card_rev_is_positive")
+        ]
+
+    def __str__(self) -> str:
+        return self.fn
+
+    @transaction.atomic
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the card as the next rev, with its revision and what moved in its views.
+
+        Raises StaleCard if the row is no longer at the rev that this object was read at.
+        Always writes the whole row: `update_fields` would part the content from its rev.
+        """
+        kwargs.pop("update_fields", None)
+        stored = Card.objects.select_for_update().filter(pk=self.pk).first()
+        if (stored.rev if stored else 0) != self.rev:
+            raise StaleCard(self.pk)
+        self.rev += 1
+        if self.content_differs(stored):
+            self.changed_at = timezone.now()
+        try:
+            super().save(*args, **kwargs)
+        except BaseException:
+            self.rev -= 1
+            raise
+        if self.content_differs(stored):
+            CardRevision.objects.create(
+                card=self, rev=self.rev, **{f: getattr(self, f) for f in CardRevision.COPIED}
+            )
+            for view in self.views.all():
+                view.follow(self)
+
+    def content_differs(self, stored: "Card | None") -> bool:
+        return (
+            stored is None
+            or stored.content() != self.content()
+            or stored.retired_at != self.retired_at
+        )
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("A card is retired, with retire(), so that every copy is taken back.")
+
+    def retire(self) -> None:
+        """Take the card back for good. The row stays, empty, until every copy is gone; its
+        history goes at once."""
+        with transaction.atomic():
+            self.label, self.fn, self.properties = "", "", []
+            self.photo, self.photo_circles = "", []
+            self.retired_at = timezone.now()
+            self.save()
+            self.revisions.all().delete()
+
+    def view_for(self, circles: Iterable[str]) -> "View":
+        """The row of what exactly these circles see. Call it with the card locked."""
+        wanted = sorted(set(circles))
+        known = self.views.filter(circles=wanted).first()
+        if known:
+            return known
+        digest = digest_of(self.visible_to(wanted))
+        # What others see just the same has not changed by being shown to somebody else.
+        twin = self.views.filter(digest=digest).first()
+        rev = twin.rev if twin else self.rev
+        return self.views.create(circles=wanted, rev=rev, digest=digest)
+
+
+class CardRevision(Content):
+    """The content of a card as one change left it. Never changed afterwards."""
+
+    COPIED = (*Content.CONTENT, "changed_by", "changed_via", "changed_at")
+
+    card = models.ForeignKey(Card, on_delete=models.CASCADE, related_name="revisions")
+    rev = models.PositiveBigIntegerField(_("revision"))
+
+    class Meta:
+        verbose_name = _("revision")
+        verbose_name_plural = _("revisions")
+        ordering = ["-rev"]
+        constraints = [models.UniqueConstraint(fields=["card", "rev"], name="revision_once_a_card")]
+
+    def __str__(self) -> str:
+        return f"{self.fn} ({self.rev})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("A revision is never changed.")
+        super().save(*args, **kwargs)
+
+
+class View(models.Model):
+    """What one set of circles may see of a card, as the rev at which that last changed.
+
+    A holder's copy has this rev to follow: a change that these circles cannot see moves the
+    card's rev and leaves this one alone. It is kept when the card is saved, so a change that is
+    taken back before it was delivered still counts as two.
+    """
+
+    card = models.ForeignKey(Card, on_delete=models.CASCADE, related_name="views")
+    circles = models.JSONField(default=list, blank=True)
+    rev = models.PositiveBigIntegerField()
+    digest = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("view")
+        verbose_name_plural = _("views")
+        constraints = [
+            models.UniqueConstraint(fields=["card", "circles"], name="view_once_a_set_of_circles")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.card_id} {self.circles}"
+
+    def follow(self, card: Card) -> None:
+        """Take over the card's rev if what these circles see has changed."""
+        digest = digest_of(None if card.retired_at else card.visible_to(self.circles))
+        if digest != self.digest:
+            self.rev, self.digest = card.rev, digest
+            self.save(update_fields=["rev", "digest"])
+
+
+def digest_of(view: dict[str, Any] | None) -> str:
+    return hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""Photos: checked, re-encoded without metadata, and kept under a name made of their content."""
+
+import io
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+from PIL import Image, ImageOps
+
+from cards.models import Card
+
+MAX_BYTES = 5 * 1024 * 1024
+MAX_PIXELS = 25_000_000
+KEPT_SIDE = 1024  # pixels; what phones show is smaller
+FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+def keep(card: Card, upload: bytes) -> str:
+    """Store the picture for this card and return its name.
+
+    The name is a keyed hash of card and content: nobody can tell from it, or guess with it,
+    whether a card carries a picture that they know. Raises ValidationError.
+    """
+    picture = reencoded(upload)
+    digest = salted_hmac("photo", f"{card.pk}".encode() + picture, algorithm="sha256").hexdigest()
+    name = f"{digest[:40]}.jpg"
+    if not default_storage.exists(path_of(name)):
+        default_storage.save(path_of(name), ContentFile(picture))
+    return name
+
+
+def path_of(name: str) -> str:
+    return f"photos/{name}"
+
+
+def reencoded(upload: bytes) -> bytes:
+    """The picture as a JPEG of at most 1024 pixels a side, upright, nothing but pixels in it."""
+    if len(upload) > MAX_BYTES:
+        raise ValidationError(_("The photo is larger than 5 MB."))
+    try:
+        with Image.open(io.BytesIO(upload), formats=FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValidationError(_("The photo has more than 25 megapixels."))
+            picture.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
+            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    except ValidationError:
+        raise
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValidationError(_("The photo must be a JPEG, PNG or WebP picture.")) from error
+    upright.thumbnail((KEPT_SIDE, KEPT_SIDE))
+    paper = Image.new("RGB", upright.size, "white")
+    paper.paste(upright, mask=upright.getchannel("A"))
+    out = io.BytesIO()
+    paper.save(out, "JPEG", quality=85, optimize=True)
+    return out.getvalue()

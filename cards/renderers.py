@@ -1,0 +1,74 @@
+"""A card in its vCard forms: text/vcard (RFC 6350, RFC 2426), xCard (RFC 6351), jCard (RFC 7095).
+
+They render what the JSON answers hold: `{fn, properties, photo}` with `id`, of one card.
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.files.storage import default_storage
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.utils.mediatypes import _MediaType
+
+from cards import vcard
+from cards.photos import path_of
+
+
+def properties_of(card: Mapping[str, Any]) -> list[vcard.Property]:
+    """The card as the codec knows it: with its fn, a UID, and the photo itself instead of its
+    address, which an address book could not open."""
+    properties = [{"name": "fn", "value": card["fn"], "params": {}}, *card["properties"]]
+    if not any(each["name"] == "uid" for each in properties):
+        properties.append({"name": "uid", "value": f"urn:uuid:{card['id']}", "params": {}})
+    read = vcard.from_json(properties)
+    return [*read, *photo_of(card.get("photo"))]
+
+
+def photo_of(photo: Any) -> list[vcard.Property]:
+    url = photo["url"] if isinstance(photo, Mapping) else photo
+    if not url:
+        return []
+    with default_storage.open(path_of(url.rsplit("/", 1)[-1])) as file:
+        picture = base64.b64encode(file.read()).decode()
+    return [vcard.Property("photo", f"data:image/jpeg;base64,{picture}", {})]
+
+
+def as_problem(context: dict[str, Any], problem: Any) -> bytes:
+    """An error is said as problem details (RFC 9457), whatever was asked for."""
+    context["response"].content_type = "application/problem+json"
+    return JSONRenderer().render(problem)
+
+
+class VCardRenderer(BaseRenderer):
+    media_type = "text/vcard"
+    format = "vcf"
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
+        if context and context["response"].exception:
+            return as_problem(context, data)
+        version = _MediaType(accepted or "").params.get("version", "4.0")
+        return vcard.write(properties_of(data), version="3.0" if version == "3.0" else "4.0")
+
+
+class XCardRenderer(BaseRenderer):
+    media_type = "application/vcard+xml"
+    format = "xcard"
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
+        if context and context["response"].exception:
+            return as_problem(context, data)
+        return vcard.xcard.dumps([properties_of(data)])
+
+
+class JCardRenderer(BaseRenderer):
+    media_type = "application/vcard+json"
+    format = "jcard"
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
+        if context and context["response"].exception:
+            return as_problem(context, data)
+        return vcard.jcard.dumps([properties_of(data)])
