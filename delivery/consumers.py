@@ -1,0 +1,249 @@
+"""The WebSocket `/ws/v1/`: one socket of a device or of a browser page (docs/wire.md).
+
+A device gets what it has yet to acknowledge, then what comes, and says what it has. A page gets
+what comes, as a hint to look again.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from channels.auth import AuthMiddlewareStack
+from channels.consumer import AsyncConsumer
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from accounts.authentication import device_of
+from accounts.models import Device
+from delivery import live, mailbox, messages
+from delivery.batch import Batch, in_thread
+from delivery.layers import Event
+
+MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
+PAGE = 100  # messages read at once for a device that drains
+CLOSING_TIME = 2.0  # seconds that a socket has to take its close frame
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+heard = Batch(mailbox.hear)
+
+
+class Socket(AsyncConsumer):  # type: ignore[misc]
+    """What both kinds have in common: groups, and an outbox that never makes others wait.
+
+    Channels' own dispatch gives every socket a channel to poll and every message a trip through
+    a thread; here an event is handed straight to the socket's outbox.
+    """
+
+    as_xml = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.id = uuid.uuid4()
+        self.scope, self.receive, self.emit = scope, receive, send
+        self.outbox: deque[str] = deque()
+        self.waiting = 0
+        self.filled, self.emptied = asyncio.Event(), asyncio.Event()
+        self.closing: int | None = None
+        await receive()  # websocket.connect
+        await self.emit({"type": "websocket.accept", "subprotocol": self.chosen_subprotocol()})
+        groups = await self.groups()
+        if groups is None:
+            return await self.close(live.SIGNED_OUT)
+        live.layer().attach(groups, self.sink)
+        try:
+            await self.serve()
+        finally:
+            live.layer().detach(groups, self.sink)
+
+    def chosen_subprotocol(self) -> str | None:
+        offered = self.scope["subprotocols"]
+        for name in ("cards.v1.json", "cards.v1.xml"):
+            if name in offered:
+                self.as_xml = name.endswith("xml")
+                return name
+        return None
+
+    async def groups(self) -> list[str] | None:
+        """The groups to listen to; None if whoever asks is not signed in."""
+        raise NotImplementedError
+
+    async def serve(self) -> None:
+        """Write, greet and read until one of the two sides has had enough."""
+        tasks = [asyncio.create_task(part()) for part in (self.write, self.greet, self.read)]
+        writing, _greeting, reading = tasks
+        try:
+            await asyncio.wait((writing, reading), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    logger.error("A socket failed", exc_info=outcome)
+                    self.closing = self.closing or 1011
+        if self.closing:
+            await self.close(self.closing)
+
+    async def greet(self) -> None:
+        """What is said before anything else."""
+
+    async def read(self) -> None:
+        """Listen until the other side goes."""
+        while (event := await self.receive())["type"] != "websocket.disconnect":
+            await self.heard(event.get("text"))
+
+    async def heard(self, text: str | None) -> None:
+        """A page has nothing to say."""
+
+    async def write(self) -> None:
+        while not self.closing:
+            await self.filled.wait()
+            self.filled.clear()
+            while self.outbox and not self.closing:
+                text = self.outbox.popleft()
+                self.waiting -= len(text)
+                await self.emit({"type": "websocket.send", "text": text})
+            self.emptied.set()
+
+    def sink(self, event: Event) -> None:
+        """Take an event from the layer. Never waits: whoever falls too far behind is dropped, and
+        gets what it missed when it comes back."""
+        if "text" in event:
+            self.say_text(event["text"])
+        elif event.get("close"):
+            self.end(event["close"])
+        elif event.get("replaced_by", self.id) != self.id:
+            self.end(live.REPLACED)
+
+    def say_text(self, text: str) -> None:
+        text = xml_of(text) if self.as_xml else text
+        self.waiting += len(text)
+        if self.waiting > MAX_WAITING:
+            self.outbox.clear()
+            return self.end(live.TOO_SLOW)
+        self.outbox.append(text)
+        self.emptied.clear()
+        self.filled.set()
+
+    def say(self, message: messages.Message) -> None:
+        self.say_text(messages.json_frame(message))
+
+    def end(self, code: int) -> None:
+        self.closing = self.closing or code
+        self.filled.set()
+
+    async def close(self, code: int) -> None:
+        try:
+            async with asyncio.timeout(CLOSING_TIME):
+                await self.emit({"type": "websocket.close", "code": code})
+        except (TimeoutError, RuntimeError, OSError):
+            pass  # the other side has gone, or takes nothing any more
+
+
+class DeviceSocket(Socket):
+    """A device: drains, follows, acknowledges."""
+
+    device: Device
+
+    async def groups(self) -> list[str] | None:
+        device = await in_thread(device_of, bearer(self.scope) or "")
+        if device is None:
+            return None
+        self.device = device
+        return [live.user_group(device.user_id), live.device_group(device.pk)]
+
+    async def greet(self) -> None:
+        # A device has one live socket, the newest.
+        live.layer().publish([live.device_group(self.device.pk)], {"replaced_by": self.id})
+        arrival = await in_thread(mailbox.arrive, self.device)
+        self.say({"kind": "welcome", "pending": arrival.pending, "epoch": arrival.epoch})
+        if not arrival.pending:
+            self.say({"kind": "idle"})
+        after: int | None = 0
+        while after is not None:
+            page, after = await in_thread(mailbox.read, self.device.pk, PAGE, after)
+            for message in page:
+                self.say(message)
+            await self.emptied.wait()
+
+    async def heard(self, text: str | None) -> None:
+        try:
+            acks = self.read_acks(text)
+        except messages.BadFrame as error:
+            return self.say({"kind": "error", "detail": str(error)})
+        if not await heard((self.device.pk, acks)):
+            self.say({"kind": "idle"})
+
+    def read_acks(self, text: str | None) -> list[messages.Ack]:
+        if text is None:
+            raise messages.BadFrame("Expected text, not bytes.")
+        return messages.acks_in_xml(text) if self.as_xml else messages.acks_in_json(text)
+
+
+class BrowserSocket(Socket):
+    """A page of somebody signed in with a session."""
+
+    async def groups(self) -> list[str] | None:
+        user, session = self.scope["user"], self.scope["session"]
+        if not user.is_authenticated or not session.session_key:
+            return None
+        live.open_sessions[self.id] = session.session_key
+        return [live.user_group(user.pk), live.session_group(session.session_key)]
+
+    async def serve(self) -> None:
+        try:
+            await super().serve()
+        finally:
+            live.open_sessions.pop(self.id, None)
+
+
+browsers = AuthMiddlewareStack(BrowserSocket.as_asgi())
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """`/ws/v1/`: a device by its token, a page by its session if it is one of our own pages."""
+    if bearer(scope) is not None:
+        await DeviceSocket.as_asgi()(scope, receive, send)
+    elif same_origin(scope):
+        await browsers(scope, receive, send)
+    else:
+        await receive()
+        await send({"type": "websocket.close", "code": 4403})  # refused before it is open
+
+
+def bearer(scope: Scope) -> str | None:
+    """The device token, from the Authorization header or, where no header can be set, from the
+    subprotocol `bearer.<token>`."""
+    scheme, _space, token = header(scope, b"authorization").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    for offered in scope["subprotocols"]:
+        if offered.startswith("bearer."):
+            return str(offered.removeprefix("bearer."))
+    return None
+
+
+def same_origin(scope: Scope) -> bool:
+    """Whether the page that opens the socket is ours: a browser sends the session's cookie with
+    whatever page it shows (RFC 6455, section 10.2)."""
+    origin, host = urlsplit(header(scope, b"origin")), header(scope, b"host")
+    if not origin.netloc or not validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS):
+        return False
+    return origin.netloc == host or origin.geturl() in settings.CSRF_TRUSTED_ORIGINS
+
+
+def header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+@lru_cache(maxsize=64)
+def xml_of(text: str) -> str:
+    """The XML of a JSON frame of ours; once for all sockets of this process that want it."""
+    return messages.xml_frame(messages.of_json_frame(text))

@@ -1,0 +1,21 @@
+"""The embedded engine: which threads of the server process do what is due."""
+
+from delivery import fanout, prompts, retention
+from delivery.worker import Worker, woken
+
+
+def start() -> list[Worker]:
+    """Start the threads: fan-out never waits for a push service, and neither for the cleaning."""
+    workers = [
+        Worker("fan-out", fanout.run_one, woken),
+        Worker("prompts", prompts.run_one),
+        Worker("retention", retention.run_one),
+    ]
+    for worker in workers:
+        worker.start()
+    return workers
+
+
+def stop(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.stop()

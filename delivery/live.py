@@ -1,0 +1,80 @@
+"""Saying something to open sockets. Only ever a hint: what must arrive is in the rows.
+
+Closing them is not: `watch` looks at the rows for whoever has been signed out.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import cast
+from uuid import UUID
+
+from channels.layers import get_channel_layer
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from accounts.models import Device
+from delivery.batch import in_thread
+from delivery.layers import LocalLayer
+from delivery.messages import Message, json_frame
+
+LOOK_EVERY = 0.5  # seconds
+LATELY = timedelta(minutes=2)
+
+SIGNED_OUT = 4401
+TOO_SLOW = 4408
+REPLACED = 4409
+
+# The session key of every page that has a socket in this process.
+open_sessions: dict[UUID, str] = {}
+
+logger = logging.getLogger(__name__)
+
+
+def layer() -> LocalLayer:
+    return cast(LocalLayer, get_channel_layer())
+
+
+def publish(people: Iterable[int], message: Message) -> None:
+    """One text, encoded once, to every open socket of these people."""
+    layer().publish(map(user_group, people), {"text": json_frame(message)})
+
+
+def sign_out_session(session_key: str) -> None:
+    """Close the sockets that a browser opened with this session."""
+    layer().publish([session_group(session_key)], {"close": SIGNED_OUT})
+
+
+async def watch(look: Callable[[], list[str]]) -> None:
+    """Close the local sockets of all who were signed out, for as long as the server runs."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        try:
+            layer().hand_out(await in_thread(look), {"close": SIGNED_OUT})
+        except Exception:  # a database that is away for a while must not end the watch
+            logger.exception("Looking for who was signed out failed")
+
+
+def signed_out_groups() -> list[str]:
+    """The groups of all devices revoked lately, and of local sockets whose session is gone. The
+    window is wide, so that one look may fail."""
+    lately = timezone.now() - LATELY
+    devices = Device.objects.filter(revoked_at__gt=lately).values_list("pk", flat=True)
+    here = set(open_sessions.values())
+    alive = Session.objects.filter(session_key__in=here, expire_date__gt=timezone.now())
+    gone = here.difference(alive.values_list("session_key", flat=True)) if here else ()
+    return [*map(device_group, devices), *map(session_group, gone)]
+
+
+def user_group(user_id: int) -> str:
+    return f"user.{user_id}"
+
+
+def device_group(device_id: UUID) -> str:
+    return f"device.{device_id.hex}"
+
+
+def session_group(session_key: str) -> str:
+    return f"session.{hashlib.sha256(session_key.encode()).hexdigest()[:32]}"

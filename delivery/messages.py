@@ -1,0 +1,205 @@
+"""What a device is told about one binding, and the text frames that say it in JSON and in XML.
+
+Pure, apart from reading the rows it is given. docs/wire.md describes every frame.
+"""
+
+import json
+import uuid
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from defusedxml import DefusedXmlException
+from defusedxml import ElementTree as SafeET
+
+from bindings.models import Binding
+from cards.models import Card, View
+from cards.vcard import from_json, xcard
+from delivery.models import OfflineMessage
+
+NAMESPACE = "urn:cardsite:cards:1"
+Message = dict[str, Any]
+Ack = tuple[uuid.UUID, int]
+MAX_ACKS = 1000
+MAX_REV = 2**63 - 1
+
+ET.register_namespace("", NAMESPACE)
+
+
+class BadFrame(ValueError):
+    """A frame that cannot be read; its text says why."""
+
+
+# What is said
+
+
+def of_row(row: OfflineMessage) -> Message:
+    """The message for a row read with `complete()`: the newest state, whatever made it pending."""
+    if row.for_owner:
+        return {**to_owner(row.binding), "rev": max(row.rev, row.binding.rev)}
+    if row.binding.is_active and row.binding.held_rev <= row.acknowledged_rev:
+        message = of_view(row.binding.card, row.binding.view)
+    else:
+        message = to_holder(row.binding)
+    return {**message, "rev": max(row.rev, message["rev"])}
+
+
+def of_view(card: Card, view: View) -> Message:
+    """What all who see the card through this view are told when it has changed."""
+    about = {"card": str(card.pk), "rev": view.rev}
+    if card.retired_at:
+        return {"kind": "removed", **about}
+    return {"kind": "card", **about, "view": card.visible_to(view.circles)}
+
+
+def to_holder(binding: Binding) -> Message:
+    """What the holder is told of the binding itself: what it is now, or that it has ended."""
+    if not binding.is_active:
+        return {"kind": "removed", "card": str(binding.card_id), "rev": binding.followed_rev}
+    return {
+        **of_view(binding.card, binding.view),
+        "kind": "binding",
+        "rev": binding.followed_rev,
+        "binding": {
+            "id": str(binding.pk),
+            "side": "holder",
+            "state": "active",
+            "owner": person(binding.card.owner),
+            "nickname": binding.nickname,
+            "note": binding.note,
+            "tags": binding.tags,
+        },
+    }
+
+
+def to_owner(binding: Binding) -> Message:
+    """What the owner is told: who holds the card, or no more."""
+    return {
+        "kind": "binding",
+        "card": str(binding.card_id),
+        "rev": binding.rev,
+        "binding": {
+            "id": str(binding.pk),
+            "side": "owner",
+            "state": "active" if binding.is_active else "ended",
+            "holder": person(binding.holder),
+            "circles": binding.view.circles,
+        },
+    }
+
+
+def person(user: Any) -> dict[str, str]:
+    return {"username": user.username, "name": user.name}
+
+
+# How it is said
+
+
+def json_frame(message: Message) -> str:
+    """The message as a JSON frame: its kind is the frame's `type`."""
+    rest = {name: value for name, value in message.items() if name != "kind"}
+    return json.dumps({"type": message["kind"], **rest}, ensure_ascii=False, separators=(",", ":"))
+
+
+def of_json_frame(text: str) -> Message:
+    """The message that `json_frame` made this text of."""
+    frame = json.loads(text)
+    return {"kind": frame.pop("type"), **frame}
+
+
+def xml_frame(message: Message) -> str:
+    """The same as an XML frame; the view is an xCard (RFC 6351)."""
+    return ET.tostring(XML_FORMS.get(message["kind"], plain_element)(message), encoding="unicode")
+
+
+def plain_element(message: Message) -> ET.Element:
+    said = {name: str(value) for name, value in message.items() if name != "kind"}
+    return ET.Element(tag(message["kind"]), said)
+
+
+def card_element(message: Message) -> ET.Element:
+    element = ET.Element(tag("card"), {"card": message["card"], "rev": str(message["rev"])})
+    element.append(vcard_element(message["view"]))
+    return element
+
+
+def binding_element(message: Message) -> ET.Element:
+    binding = message["binding"]
+    element = ET.Element(
+        tag("binding"),
+        {
+            "card": message["card"],
+            "rev": str(message["rev"]),
+            **{name: value for name, value in binding.items() if isinstance(value, str)},
+        },
+    )
+    for side in ("owner", "holder"):
+        if side in binding:
+            ET.SubElement(element, tag(side), binding[side])
+    for name in binding.get("tags", ()):
+        ET.SubElement(element, tag("tag")).text = name
+    for circle in binding.get("circles", ()):
+        ET.SubElement(element, tag("circle"), {"id": circle})
+    if "view" in message:
+        element.append(vcard_element(message["view"]))
+    return element
+
+
+def vcard_element(view: dict[str, Any]) -> ET.Element:
+    properties = [{"name": "fn", "value": view["fn"], "params": {}}, *view["properties"]]
+    if view["photo"]:
+        properties.append({"name": "photo", "value": view["photo"], "params": {"value": ["uri"]}})
+    return xcard.element(from_json(properties))
+
+
+XML_FORMS = {"card": card_element, "binding": binding_element}
+
+
+def tag(name: str) -> str:
+    return f"{{{NAMESPACE}}}{name}"
+
+
+# What is heard
+
+
+def acks_in_json(text: str) -> list[Ack]:
+    """The acknowledgements in `{"type": "ack", "acks": [[id, rev], ...]}`. Raises BadFrame."""
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadFrame("This is not JSON.") from error
+    if not isinstance(frame, dict) or frame.get("type") != "ack":
+        raise BadFrame('Expected an object with the type "ack".')
+    return acks_in(frame.get("acks"))
+
+
+def acks_in_xml(text: str) -> list[Ack]:
+    """The acknowledgements in `<ack><item id="" rev=""/>...</ack>`. Raises BadFrame."""
+    try:
+        frame = SafeET.fromstring(text, forbid_dtd=True)
+    except (ET.ParseError, DefusedXmlException, ValueError) as error:
+        raise BadFrame("This is not well-formed XML without a DTD.") from error
+    if frame.tag != tag("ack"):
+        raise BadFrame(f"Expected an element ack in the namespace {NAMESPACE}.")
+    items = frame.findall(tag("item"))
+    return acks_in([[item.get("id"), number(item.get("rev"))] for item in items])
+
+
+def number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def acks_in(pairs: Any) -> list[Ack]:
+    """The pairs [id, rev] of an acknowledgement, checked. Raises BadFrame."""
+    if not isinstance(pairs, list) or not 0 < len(pairs) <= MAX_ACKS:
+        raise BadFrame(f"Expected acks: a list of 1 to {MAX_ACKS} pairs [id, rev].")
+    return [ack_in(pair) for pair in pairs]
+
+
+def ack_in(pair: Any) -> Ack:
+    match pair:
+        case [str(subject), int(rev)] if not isinstance(rev, bool) and 0 < rev <= MAX_REV:
+            try:
+                return uuid.UUID(subject), rev
+            except ValueError:
+                pass
+    raise BadFrame("Each acknowledgement is a pair of an id and the rev that came with it.")

@@ -1,0 +1,219 @@
+"""What each device must have and has said it has, what is still to be fanned out, and what was
+pushed. No content: what is sent is rendered when it is sent."""
+
+import secrets
+import uuid
+from datetime import timedelta
+from typing import Self
+
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Device
+from bindings.models import Binding
+from cards.models import Card
+
+LEASE = timedelta(seconds=30)
+
+
+class OfflineMessageQuerySet(models.QuerySet["OfflineMessage"]):
+    def pending(self) -> Self:
+        return self.filter(rev__gt=F("acknowledged_rev"))
+
+    def complete(self) -> Self:
+        """With all that it takes to render them, from one snapshot of the database."""
+        return self.select_related(
+            "binding__view", "binding__card__owner", "binding__holder", "device"
+        )
+
+
+class OfflineMessage(models.Model):
+    """The newest revision of one binding's card that one device must have, and the newest that
+    the device itself said it has.
+
+    Both numbers only grow, so writes commute: a live frame need not wait for the row, and an
+    acknowledgement may come early or twice. `subject` is what the device acknowledges it by: the
+    card where its person holds it, the binding itself where its person owns the card.
+    """
+
+    # Both are the first column of an index below.
+    device = models.ForeignKey(
+        Device, on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
+    subject = models.UUIDField(editable=False)
+    binding = models.ForeignKey(
+        Binding, on_delete=models.CASCADE, related_name="messages", db_index=False
+    )
+    rev = models.PositiveBigIntegerField(_("revision it must have"))
+    acknowledged_rev = models.PositiveBigIntegerField(_("revision it has"), default=0)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    acknowledged_at = models.DateTimeField(_("acknowledged at"), null=True, editable=False)
+
+    objects = OfflineMessageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("offline message")
+        verbose_name_plural = _("offline messages")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["device", "subject", "binding"], name="message_once_a_device_and_binding"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["device", "id"],
+                condition=Q(rev__gt=F("acknowledged_rev")),
+                name="message_pending",
+            ),
+            models.Index(fields=["binding"], name="message_by_binding"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.acknowledged_rev}/{self.rev}"
+
+    @property
+    def for_owner(self) -> bool:
+        return self.subject == self.binding_id
+
+    @property
+    def is_pending(self) -> bool:
+        return self.rev > self.acknowledged_rev
+
+
+class CardUpdateQuerySet(models.QuerySet["CardUpdate"]):
+    def due(self) -> Self:
+        free = Q(leased_until=None) | Q(leased_until__lt=timezone.now())
+        return self.filter(free, rev__gt=F("done_rev"))
+
+    @transaction.atomic
+    def claim(self) -> "CardUpdate | None":
+        """Lease the one that has waited longest for its turn. A lease that runs out, because its
+        worker died, is anybody's again."""
+        update = self.due().select_for_update(skip_locked=True).order_by("served_at", "pk").first()
+        if update:
+            update.lease = uuid.uuid4()
+            update.leased_until = timezone.now() + LEASE
+            update.save(update_fields=["lease", "leased_until"])
+        return update
+
+
+class CardUpdate(models.Model):
+    """The intent: this card has changed up to `rev`, and all who must know up to `done_rev` do.
+
+    A pass over the bindings works in chunks; `pass_rev` and `cursor` are where it stands, written
+    with each chunk, so that another worker goes on where one was killed.
+    """
+
+    card = models.OneToOneField(
+        Card, on_delete=models.CASCADE, primary_key=True, related_name="card_update"
+    )
+    rev = models.PositiveBigIntegerField()
+    done_rev = models.PositiveBigIntegerField(default=0)
+    pass_rev = models.PositiveBigIntegerField(null=True)
+    cursor = models.UUIDField(null=True)
+    wanted_at = models.DateTimeField(default=timezone.now)
+    served_at = models.DateTimeField(default=timezone.now)
+    lease = models.UUIDField(null=True)
+    leased_until = models.DateTimeField(null=True)
+
+    objects = CardUpdateQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("card update")
+        verbose_name_plural = _("card updates")
+        indexes = [
+            models.Index(
+                fields=["served_at"], condition=Q(rev__gt=F("done_rev")), name="update_due"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.card_id} {self.done_rev}/{self.rev}"
+
+    def keep(self, **fields: object) -> bool:
+        """Write these fields if the lease is still ours, and say whether it was."""
+        held = CardUpdate.objects.filter(pk=self.pk, lease=self.lease)
+        for name, value in fields.items():
+            setattr(self, name, value)
+        return bool(held.update(**fields))
+
+
+class Mailbox(models.Model):
+    """Delivery's side of a device: whether its first messages were put in, and its prompts."""
+
+    device = models.OneToOneField(
+        Device, on_delete=models.CASCADE, primary_key=True, related_name="mailbox"
+    )
+    filled_at = models.DateTimeField(_("filled at"), null=True)
+    prompt_due_at = models.DateTimeField(_("prompt due at"), null=True)
+    prompted_at = models.DateTimeField(_("prompted at"), null=True)
+    failing_since = models.DateTimeField(_("failing since"), null=True)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+
+    class Meta:
+        verbose_name = _("mailbox")
+        verbose_name_plural = _("mailboxes")
+        indexes = [
+            models.Index(
+                fields=["prompt_due_at"],
+                condition=Q(prompt_due_at__isnull=False),
+                name="mailbox_prompt_due",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.device_id)
+
+
+class PushAttempt(models.Model):
+    """One try to prompt one device: written before it is made, completed with its outcome."""
+
+    device = models.ForeignKey(Device, on_delete=models.CASCADE, related_name="push_attempts")
+    transport = models.CharField(_("transport"), max_length=16)
+    sent_at = models.DateTimeField(_("sent at"), default=timezone.now)
+    verdict = models.CharField(_("verdict"), max_length=16, blank=True)
+    status = models.PositiveSmallIntegerField(_("status"), null=True)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    push_id = models.CharField(_("id at the push service"), max_length=64, blank=True)
+    next_attempt_at = models.DateTimeField(_("next attempt at"), null=True)
+
+    class Meta:
+        verbose_name = _("push attempt")
+        verbose_name_plural = _("push attempts")
+        indexes = [models.Index(fields=["-sent_at"], name="push_attempt_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.device_id} {self.verdict}"
+
+
+class Epoch(models.Model):
+    """Which history of this server the devices follow. A restore from a backup starts another:
+    revs that devices have seen may come again with other content."""
+
+    id = models.BooleanField(primary_key=True, default=True)
+    name = models.CharField(max_length=32)
+
+    class Meta:
+        verbose_name = _("epoch")
+        verbose_name_plural = _("epochs")
+        constraints = [models.CheckConstraint(condition=Q(id=True), name="epoch_only_one")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def current(cls) -> str:
+        epoch, _made = cls.objects.get_or_create(pk=True, defaults={"name": secrets.token_hex(8)})
+        return epoch.name
+
+    @classmethod
+    @transaction.atomic
+    def renew(cls) -> str:
+        """Start another epoch: everything that any device holds is pending again."""
+        epoch, _made = cls.objects.update_or_create(
+            pk=True, defaults={"name": secrets.token_hex(8)}
+        )
+        OfflineMessage.objects.update(acknowledged_rev=0)
+        return epoch.name

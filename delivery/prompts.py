@@ -1,0 +1,153 @@
+"""Prompting devices that keep no socket open: when one is due, and what follows from its outcome.
+
+A prompt carries no personal content. It asks the person to open the app, which then syncs.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from delivery.models import Mailbox, OfflineMessage, PushAttempt
+from delivery.transports import Outcome, Prompt, Transport, TransportError, Verdict, next_delay
+from delivery.transports.apns import apns_from_settings
+
+LEASE = timedelta(seconds=60)
+GIVE_UP_AFTER = timedelta(days=1)
+COLLAPSE_ID = "cards"  # a newer prompt takes the place of one that has not been looked at
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def transport() -> Transport | None:
+    return apns_from_settings()
+
+
+def configured() -> bool:
+    return bool(settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY"])
+
+
+def run_one() -> bool:
+    """Prompt the device whose prompt is due longest; whether there was any."""
+    apns = transport() if configured() else None
+    mailbox = claim() if apns else None
+    if apns is None or mailbox is None:
+        return False
+    mailbox.prompt_due_at = next_step(mailbox, apns)
+    mailbox.save(update_fields=["prompt_due_at", "prompted_at", "failing_since", "failures"])
+    return True
+
+
+@transaction.atomic
+def claim() -> Mailbox | None:
+    """The one that is due longest, put off for as long as an attempt may take: a worker that dies
+    over it leaves it to be tried again."""
+    mailbox = (
+        Mailbox.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(prompt_due_at__lte=timezone.now())
+        .select_related("device__user", "device__apns")
+        .order_by("prompt_due_at")
+        .first()
+    )
+    if mailbox:
+        Mailbox.objects.filter(pk=mailbox.pk).update(prompt_due_at=timezone.now() + LEASE)
+    return mailbox
+
+
+def next_step(mailbox: Mailbox, apns: Transport) -> datetime | None:
+    """Prompt the device if it needs that, and return when to look at it again."""
+    device, registration = mailbox.device, mailbox.device.apns
+    if device.revoked_at or registration is None or not registration.active:
+        return None
+    if not OfflineMessage.objects.pending().filter(device=device).exists():
+        return None
+    if quiet_until := unheeded(mailbox):
+        return quiet_until
+    prompt = worded(device.user.language)
+    outcome = attempt(mailbox, lambda: apns.send(registration.registration_id, prompt))
+    return AFTER[outcome.verdict](mailbox, outcome)
+
+
+def unheeded(mailbox: Mailbox) -> datetime | None:
+    """Until when to stay quiet, because the last prompt has not been followed yet."""
+    if mailbox.prompted_at is None:
+        return None
+    quiet_until = mailbox.prompted_at + settings.PROMPT_QUIET
+    heeded = OfflineMessage.objects.filter(
+        device=mailbox.device_id, acknowledged_at__gt=mailbox.prompted_at
+    )
+    return None if quiet_until <= timezone.now() or heeded.exists() else quiet_until
+
+
+def worded(language: str) -> Prompt:
+    with translation.override(language):
+        return Prompt(
+            title=_("Cardsite"),
+            body=_("Cards that you hold have changed. Open the app to update them."),
+            collapse_id=COLLAPSE_ID,
+            expires_at=timezone.now() + timedelta(days=7),
+        )
+
+
+def attempt(mailbox: Mailbox, send: Callable[[], Outcome]) -> Outcome:
+    """Make one attempt, as a row that is there before it is made and has its outcome afterwards."""
+    row = PushAttempt.objects.create(device=mailbox.device, transport="apns")
+    try:
+        outcome = send()
+    except TransportError as error:
+        verdict: Verdict = "refused" if error.permanent else "retry"
+        outcome = Outcome(verdict=verdict, reason=error.reason, retry_after=error.retry_after)
+    row.verdict, row.status = outcome.verdict, outcome.status
+    row.reason, row.push_id = outcome.reason[:200], outcome.apns_id
+    row.save(update_fields=["verdict", "status", "reason", "push_id"])
+    return outcome
+
+
+# What follows from each verdict: what is kept on the mailbox, and when to look again
+
+
+def delivered(mailbox: Mailbox, outcome: Outcome) -> None:
+    mailbox.prompted_at = timezone.now()
+    mailbox.failing_since, mailbox.failures = None, 0
+
+
+def retry(mailbox: Mailbox, outcome: Outcome) -> datetime | None:
+    now = timezone.now()
+    mailbox.failing_since = mailbox.failing_since or now
+    mailbox.failures += 1
+    if now - mailbox.failing_since > GIVE_UP_AFTER:
+        logger.warning("Giving up prompting device %s for now.", mailbox.device_id)
+        mailbox.failing_since, mailbox.failures = None, 0
+        return None
+    return now + timedelta(seconds=next_delay(mailbox.failures, outcome.retry_after))
+
+
+def dead(mailbox: Mailbox, outcome: Outcome) -> datetime | None:
+    """Switch the token off, unless the app has registered it again since Apple saw it die."""
+    device = mailbox.device
+    device.refresh_from_db(fields=["apns", "push_registered_at"])
+    since, registered_at = outcome.dead_since, device.push_registered_at
+    if since and registered_at and registered_at > since:
+        return retry(mailbox, outcome)
+    if device.apns:
+        device.apns.active = False
+        device.apns.save(update_fields=["active"])
+    return None
+
+
+def refused(mailbox: Mailbox, outcome: Outcome) -> None:
+    logger.error("The push service refuses our prompts: %s", outcome.reason)
+
+
+AFTER: dict[str, Callable[[Mailbox, Outcome], datetime | None]] = {
+    "delivered": delivered,
+    "retry": retry,
+    "dead": dead,
+    "refused": refused,
+}

@@ -1,0 +1,182 @@
+"""The cast and what they bring: Alice owns, Bob holds, Charlie is a stranger."""
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.test import Client
+from rest_framework.test import APIClient
+
+from accounts import devices
+from accounts.models import Circle, Device, User
+from bindings import exchange
+from bindings.models import Binding
+from cards.models import Card, Property
+from delivery import live, mailbox, rows
+from delivery.layers import LocalLayer
+
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Any, tmp_path: Any) -> None:
+    """Photos go to the test's own folder, and hashing a password costs nothing."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def make_person(username: str, name: str) -> User:
+    email = f"{username}@example.org"
+    user = User.objects.create_user(email, PASSWORD, name=name, username=username)
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    return user
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return make_person("alice", "Alice Example")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return make_person("bob", "Bob Sample")
+
+
+@pytest.fixture
+def charlie(db: None) -> User:
+    return make_person("charlie", "Charlie Stranger")
+
+
+def prop(name: str, value: Any, *circles: str, **params: list[str]) -> Property:
+    return Property(name=name, value=value, params=params, circles=list(circles))
+
+
+def make_card(owner: User, *properties: Property, fn: str = "") -> Card:
+    card = Card(owner=owner, fn=fn or owner.name, properties=list(properties))
+    card.save()
+    return card
+
+
+@pytest.fixture
+def family(alice: User) -> Circle:
+    return Circle.objects.create(owner=alice, name="Family")
+
+
+@pytest.fixture
+def alice_card(alice: User, family: Circle) -> Card:
+    """One property for everyone, one for the family, one for nobody."""
+    return make_card(
+        alice,
+        prop("tel", "+43 1 111", "*", type=["work"]),
+        prop("tel", "+43 664 222", str(family.pk), type=["home"]),
+        prop("note", "hidden from all"),
+    )
+
+
+@pytest.fixture
+def bob_card(bob: User) -> Card:
+    return make_card(bob, prop("email", "bob@example.org", "*"))
+
+
+def bind(card: Card, holder: User, *circles: str) -> Binding:
+    """The holder holds the card through these circles, and has given one back."""
+    asked = exchange.ask(card.owner, holder.username, Card.objects.get(pk=card.pk), circles)
+    own = Card.objects.kept().filter(owner=holder).first() or make_card(holder)
+    held, _given = exchange.accept_request(asked, own)
+    card.refresh_from_db()
+    return held
+
+
+@pytest.fixture
+def held(alice_card: Card, bob: User, bob_card: Card) -> Binding:
+    """Bob holds Alice's card, in no circle, and she holds his."""
+    return bind(alice_card, bob)
+
+
+def make_device(user: User, platform: str = "android", **kwargs: Any) -> Device:
+    count = Device.objects.count()
+    terminal = {"identifier": f"terminal-{user.pk}-{count}", "name": f"{user.name}'s {platform}"}
+    device, token = devices.sign_in(user, platform=platform, **{**terminal, **kwargs})
+    device.token = token  # type: ignore[attr-defined]
+    return device
+
+
+def api_of(user: User, device: Device | None = None) -> APIClient:
+    """The API as this person's app sees it."""
+    device = device or make_device(user)
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {device.token}")  # type: ignore[attr-defined]
+    return client
+
+
+@pytest.fixture
+def web() -> Callable[[User], Client]:
+    """A browser in which this person is signed in."""
+
+    def signed_in(user: User) -> Client:
+        client = Client()
+        client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    return signed_in
+
+
+class RecordingLayer(LocalLayer):
+    """A layer without sockets: it keeps what was published, as (groups, event)."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.published: list[tuple[list[str], dict[str, Any]]] = []
+
+    def publish(self, groups: Any, event: dict[str, Any]) -> None:
+        self.published.append((list(groups), event))
+
+    def frames_to(self, user: User) -> list[dict[str, Any]]:
+        """The frames that this person's open sockets would have got."""
+        group = live.user_group(user.pk)
+        return [
+            json.loads(event["text"])
+            for groups, event in self.published
+            if group in groups and "text" in event
+        ]
+
+
+@pytest.fixture
+def wire(settings: Any) -> RecordingLayer:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.conftest.RecordingLayer"}}
+    return cast(RecordingLayer, live.layer())
+
+
+def pending(device: Device) -> dict[str, tuple[str, int]]:
+    """What the device has yet to acknowledge: subject -> (kind, rev)."""
+    page = mailbox.read(device.pk, 500)
+    return {subject_of(message): (message["kind"], message["rev"]) for message in page.messages}
+
+
+def subject_of(message: dict[str, Any]) -> str:
+    """What a message is acknowledged by."""
+    binding = message.get("binding") or {}
+    return str(binding["id"] if binding.get("side") == "owner" else message["card"])
+
+
+def catch_up(device: Device) -> list[dict[str, Any]]:
+    """The device syncs and acknowledges everything; what it got."""
+    got = []
+    rows.fill(device)
+    while page := mailbox.read(device.pk, 100).messages:
+        got += page
+        acks = [(uuid.UUID(subject_of(message)), message["rev"]) for message in page]
+        mailbox.hear([(device.pk, acks)])
+    return got
+
+
+def change(card: Card, **properties: Any) -> Card:
+    """Change the first property of each name given, as any door does."""
+    card.refresh_from_db()
+    for name, value in properties.items():
+        next(each for each in card.properties if each["name"] == name)["value"] = value
+    card.save()
+    return card
