@@ -1,0 +1,43 @@
+"""The ASGI application: pages and API, the WebSocket, and the workers that live with the server."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cardsite.settings")
+pages = get_asgi_application()  # loads the apps, so it comes before what imports their models
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from delivery import engine, live  # noqa: E402
+from delivery.consumers import websocket  # noqa: E402
+
+
+async def lifespan(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Start the watch over signed-out devices and, unless WORKER is off, the worker threads."""
+    await receive()  # lifespan.startup
+    watch = asyncio.create_task(live.watch(live.signed_out_groups))
+    workers = engine.start() if settings.WORKER else []
+    await send({"type": "lifespan.startup.complete"})
+    await receive()  # lifespan.shutdown
+    watch.cancel()
+    await asyncio.to_thread(engine.stop, workers)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": pages,
+        "websocket": URLRouter([path("ws/v1/", cast(Any, websocket))]),
+        "lifespan": lifespan,
+    }
+)

@@ -1,0 +1,69 @@
+"""Settings that cannot be right together are said at the start, with what to do about them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register(Tags.security)
+def base_url(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    parts = urlsplit(settings.BASE_URL)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path:
+        yield Error(
+            f"BASE_URL is {settings.BASE_URL!r}.",
+            hint="Set it to the public address of the server, as https://cards.example.org",
+            id="cardsite.E001",
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        yield Warning(
+            "ALLOWED_HOSTS allows every host.",
+            hint="Name the hosts: links in mails are made from what the visitor sent.",
+            id="cardsite.W001",
+        )
+
+
+@register(Tags.files)
+def folders(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    probe = settings.DATA_DIR / ".writable"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        yield Error(
+            f"DATA_DIR cannot be written: {error}",
+            hint="Set DATA_DIR to a folder that the server may write to.",
+            id="cardsite.E002",
+        )
+
+
+@register()
+def apns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    names = ("APNS_AUTH_KEY", "APNS_AUTH_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
+    missing = [name for name in names if not settings.PUSH_NOTIFICATIONS_SETTINGS[name]]
+    if 0 < len(missing) < len(names):
+        yield Error(
+            f"Pushing to iOS is half set up: {', '.join(missing)} missing.",
+            hint="Set all four, or none to do without prompts on iOS.",
+            id="cardsite.E003",
+        )
+    ca_file = settings.APNS_CA_FILE
+    if ca_file and not Path(ca_file).is_file():
+        yield Error(
+            f"APNS_CA_FILE is {ca_file!r}, and no such file is there.",
+            hint="Leave it empty to trust the system's authorities, as for Apple's own servers.",
+            id="cardsite.E004",
+        )
+
+
+@register()
+def email_verification(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    if settings.ACCOUNT_EMAIL_VERIFICATION not in ("none", "optional"):
+        yield Error(
+            f"EMAIL_VERIFICATION is {settings.ACCOUNT_EMAIL_VERIFICATION!r}.",
+            hint='Set it to "optional" or "none".',
+            id="cardsite.E005",
+        )

@@ -1,0 +1,23 @@
+"""Every door of the server, room by room."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+api: list[URLPattern | URLResolver] = [
+    path("", include("accounts.api")),
+    path("", include("cards.api")),
+    path("", include("bindings.api")),
+    path("", include("delivery.api")),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]
+
+urlpatterns = [
+    path("", include("cards.urls")),
+    path("", include("bindings.urls")),
+    path("account/", include("accounts.urls")),
+    path("account/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include(api)),
+]
