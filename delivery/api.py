@@ -1,18 +1,26 @@
-"""REST for devices without a socket: what is pending, and saying what one has."""
+"""REST: what is pending for a device, saying what it has, and who has what of an owner's card."""
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.urls import path
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
-from rest_framework import serializers, status
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_field,
+    inline_serializer,
+)
+from rest_framework import generics, serializers, status
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Device
+from cards.models import Card
 from delivery import mailbox, messages
+from delivery.models import OfflineMessage
 
 LARGEST_PAGE = 500
 
@@ -92,7 +100,43 @@ class ResetView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+class DeliverySerializer(serializers.ModelSerializer[OfflineMessage]):
+    """What one device of a holder must have and has. Which device that is stays the holder's own
+    business; its kind is told."""
+
+    holder = serializers.SerializerMethodField()
+    platform = serializers.CharField(source="device.platform")
+    pending = serializers.BooleanField(source="is_pending")
+
+    class Meta:
+        model = OfflineMessage
+        fields = ["holder", "platform", "rev", "acknowledged_rev", "pending", "acknowledged_at"]
+
+    @extend_schema_field(
+        inline_serializer(
+            "Holder", {"username": serializers.CharField(), "name": serializers.CharField()}
+        )
+    )
+    def get_holder(self, row: OfflineMessage) -> dict[str, str]:
+        return messages.person(row.binding.holder)
+
+
+class DeliveryListView(generics.ListAPIView[OfflineMessage]):
+    """Who has which rev of my card, on which kind of device."""
+
+    queryset = OfflineMessage.objects.none()
+    serializer_class = DeliverySerializer
+
+    def get_queryset(self) -> QuerySet[OfflineMessage]:
+        own = Card.objects.kept().filter(owner=self.request.user.pk)
+        card = generics.get_object_or_404(own, pk=self.kwargs["pk"])
+        return OfflineMessage.objects.filter(
+            subject=card.pk, binding__card=card, binding__ended_at=None, device__revoked_at=None
+        ).select_related("binding__holder", "device")
+
+
 urlpatterns = [
+    path("cards/<uuid:pk>/deliveries", DeliveryListView.as_view(), name="api-deliveries"),
     path("sync", SyncView.as_view(), name="api-sync"),
     path("sync/ack", AckView.as_view(), name="api-sync-ack"),
     path("sync/reset", ResetView.as_view(), name="api-sync-reset"),

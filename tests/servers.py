@@ -51,6 +51,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "DATA_DIR": str(folder),
+            "STATIC_ROOT": str(ROOT / "var" / "test-static"),  # collected once for all
             "PORT": str(self.port),
             "DEMO": "0",
             **{
@@ -79,7 +80,7 @@ class Server:
         deadline = time.monotonic() + STARTING_TIME
         while time.monotonic() < deadline:
             try:
-                httpx.get(f"{self.url}/api/v1/schema", timeout=10)
+                httpx.get(f"{self.url}/api/v1/me", timeout=10)
                 return
             except httpx.TransportError:
                 if self.process.poll() is not None:

@@ -311,6 +311,12 @@ async def test_who_holds_my_card_is_kept_under_the_binding(server: Server, phone
     assert server.acks == [[(BINDING, 4)], [(BINDING, 5)]]
 
 
+async def test_notes_on_a_binding_stay_when_the_card_changes(server: Server, phone: Phone) -> None:
+    binding = {"id": BINDING, "side": "holder", "state": "active", "nickname": "Al"}
+    await sync(server, phone, {**card(1), "kind": "binding", "binding": binding}, card(2))
+    assert phone.folder.state.entries[ALICE].binding == binding
+
+
 async def test_kinds_of_a_later_day_are_left_alone(server: Server, phone: Phone) -> None:
     await sync(server, phone, {"kind": "party", "card": ALICE, "rev": 1}, card(2))
     assert server.acks == [[(ALICE, 2)]]
@@ -512,6 +518,14 @@ async def test_a_frame_that_cannot_be_read_is_an_error_in_words(
         await server.send("{")
         with pytest.raises(PhoneError, match="cannot be read"):
             await asyncio.wait_for(task, 10)
+
+
+async def test_what_the_server_could_not_read_is_told(server: Server, phone: Phone) -> None:
+    told: list[str] = []
+    phone.on_status = told.append
+    async with listening(phone):
+        await server.send(json.dumps({"type": "error", "detail": "No\x1b such frame."}))
+        await asyncio.wait_for(phone.wait_until(lambda: "No such frame." in told), 10)
 
 
 def test_waits_grow_with_jitter_up_to_half_a_minute() -> None:

@@ -1,10 +1,12 @@
 """`manage.py serve`: from an empty folder to a running server, with no question asked."""
 
+import hashlib
+from importlib.metadata import distributions
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 from django.conf import settings
-from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -13,14 +15,34 @@ from cardsite import demo
 MAX_FRAME = 64 * 1024  # bytes; an acknowledgement of a thousand cards fits in
 
 
+def stamp() -> Path:
+    return Path(settings.STATIC_ROOT) / "collected"
+
+
+def is_collected() -> bool:
+    return stamp().exists() and stamp().read_text() == fingerprint()
+
+
+def fingerprint() -> str:
+    """What the collected files were made of: our own by their times, the libraries' by release."""
+    ours = sorted(
+        (str(path), path.stat().st_mtime_ns)
+        for folder in settings.STATICFILES_DIRS
+        for path in Path(folder).rglob("*")
+    )
+    libraries = sorted((each.name, each.version) for each in distributions())
+    return hashlib.sha256(repr((ours, libraries)).encode()).hexdigest()
+
+
 class Command(BaseCommand):
     help = "Migrate, fill an empty database with demo people (DEMO=0: not), and serve."
     requires_system_checks = "__all__"
 
     def handle(self, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        if not staticfiles_storage.exists("staticfiles.json"):
+        if not is_collected():
             call_command("collectstatic", interactive=False, verbosity=0)
+            stamp().write_text(fingerprint())
         self.stdout.write(demo.welcome(demo.fill()))
         self.stdout.flush()
         uvicorn.run(

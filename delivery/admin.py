@@ -1,0 +1,236 @@
+"""Staff's view of delivery: what each device must have and has, what is due, what was pushed.
+
+Rows are looked at and never edited; the one action sends a message again.
+"""
+
+from typing import Any, ClassVar, get_args
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts.staff import ReadOnlyAdmin, few_enough, link_to, link_to_person
+from delivery import messages
+from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
+from delivery.resend import send_again
+from delivery.transports import Verdict
+
+STATUSES = (200, 400, 403, 404, 405, 410, 413, 429, 500, 503)  # of Apple's push server
+
+
+class DueFirst(admin.SimpleListFilter):
+    """Shows what is still to be done unless asked for the rest."""
+
+    parameter_name = "state"
+    due: ClassVar[Any]
+    done: ClassVar[Any]
+    title = _("state")
+    behind: ClassVar[dict[str, Any]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("done", self.done), ("all", _("all"))]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        return [{**first, "display": self.due}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case "all":
+                return queryset
+            case "done":
+                return queryset.exclude(**self.behind)
+            case _:
+                return queryset.filter(**self.behind)
+
+
+class PendingFilter(DueFirst):
+    due, done = _("pending"), _("acknowledged")
+    behind = {"rev__gt": F("acknowledged_rev")}
+
+
+class DueFilter(DueFirst):
+    due, done = _("due"), _("done")
+    behind = {"rev__gt": F("done_rev")}
+
+
+class OfAListFilter(admin.SimpleListFilter):
+    """Known values, so that no table is read to find them."""
+
+    values: ClassVar[tuple[Any, ...]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(value)) for value in self.values]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(**{self.parameter_name: value}) if value else queryset
+
+
+class VerdictFilter(OfAListFilter):
+    title = _("verdict")
+    parameter_name = "verdict"
+    values = get_args(Verdict)
+
+
+class StatusFilter(OfAListFilter):
+    title = _("status")
+    parameter_name = "status"
+    values = STATUSES
+
+
+class OfDeviceAdmin(ReadOnlyAdmin[Any]):
+    """Rows that belong to a device."""
+
+    people = ("device__user",)
+    list_select_related: ClassVar[Any] = ("device__user",)
+
+    @admin.display(description=_("person"))
+    def person(self, row: Any) -> str:
+        return link_to_person(row.device.user)
+
+    @admin.display(description=_("device"))
+    def of_device(self, row: Any) -> str:
+        return link_to(row.device, str(row.device))
+
+    @admin.display(description=_("platform"))
+    def platform(self, row: Any) -> Any:
+        return row.device.get_platform_display()
+
+
+@admin.register(OfflineMessage)
+class OfflineMessageAdmin(OfDeviceAdmin):
+    ids = ("id", "device", "subject", "binding")
+    list_display = (
+        "id",
+        "person",
+        "of_device",
+        "platform",
+        "kind",
+        "rev",
+        "acknowledged_rev",
+        "age",
+    )
+    list_filter = (PendingFilter, "device__platform", "created_at")
+    list_select_related = (
+        "device__user",
+        "binding__card__owner",
+        "binding__holder",
+        "binding__view",
+    )
+    ordering = ("id",)
+    fields = (
+        "id",
+        "person",
+        "of_device",
+        "platform",
+        "kind",
+        "subject",
+        "of_binding",
+        "rev",
+        "acknowledged_rev",
+        "created_at",
+        "acknowledged_at",
+    )
+    actions = ("again",)
+
+    @admin.action(description=_("Send again"), permissions=["act"])
+    def again(self, request: HttpRequest, chosen: QuerySet[OfflineMessage]) -> None:
+        if few := few_enough(self, request, chosen):
+            count = send_again(few)
+            for message in few:
+                self.log_change(request, message, "Send again")
+            sent = ngettext("%d message is pending again.", "%d messages are pending again.", count)
+            self.message_user(request, sent % count)
+
+    @admin.display(description=_("kind"))
+    def kind(self, message: OfflineMessage) -> str:
+        return str(messages.of_row(message)["kind"])
+
+    @admin.display(description=_("binding"))
+    def of_binding(self, message: OfflineMessage) -> str:
+        return link_to(message.binding, str(message.binding_id))
+
+    @admin.display(description=_("age"), empty_value="")
+    def age(self, message: OfflineMessage) -> str | None:
+        """How long the device has been waiting at most: it had all it must have when it last
+        acknowledged, or nothing yet."""
+        since = message.acknowledged_at or message.created_at
+        return timesince(since) if message.is_pending else None
+
+
+@admin.register(CardUpdate)
+class CardUpdateAdmin(ReadOnlyAdmin[CardUpdate]):
+    people = ("card__owner",)
+    ids = ("card",)
+    list_display = ("of_card", "person", "rev", "done_rev", "wanted_at", "served_at", "at_work")
+    list_filter = (DueFilter,)
+    list_select_related = ("card__owner",)
+    ordering = ("served_at",)
+    fields = (
+        "of_card",
+        "person",
+        "rev",
+        "done_rev",
+        "pass_rev",
+        "cursor",
+        "wanted_at",
+        "served_at",
+        "leased_until",
+    )
+
+    @admin.display(description=_("card"))
+    def of_card(self, update: CardUpdate) -> str:
+        return link_to(update.card, update.card.fn)
+
+    @admin.display(description=_("owner"))
+    def person(self, update: CardUpdate) -> str:
+        return link_to_person(update.card.owner)
+
+    @admin.display(description=_("being worked on"), boolean=True)
+    def at_work(self, update: CardUpdate) -> bool:
+        return update.leased_until is not None and update.leased_until > timezone.now()
+
+
+@admin.register(Mailbox)
+class MailboxAdmin(OfDeviceAdmin):
+    ids = ("device",)
+    list_display = (
+        "of_device",
+        "person",
+        "platform",
+        "filled_at",
+        "prompt_due_at",
+        "prompted_at",
+        "failures",
+    )
+    list_filter = (
+        ("prompt_due_at", admin.EmptyFieldListFilter),
+        ("failing_since", admin.EmptyFieldListFilter),
+        "device__platform",
+    )
+    ordering = ("pk",)
+    fields = (*list_display, "failing_since")
+
+
+@admin.register(PushAttempt)
+class PushAttemptAdmin(OfDeviceAdmin):
+    ids = ("id", "device")
+    list_display = (
+        "sent_at",
+        "person",
+        "of_device",
+        "transport",
+        "verdict",
+        "status",
+        "reason",
+        "next_attempt_at",
+    )
+    list_filter = (VerdictFilter, StatusFilter, "sent_at")
+    date_hierarchy = "sent_at"
+    ordering = ("-sent_at",)
+    fields = (*list_display, "push_id")

@@ -1,0 +1,163 @@
+"""The whole story over nothing but HTTP, WebSocket and APNs, with the reference device.
+
+Claims 1, 2, 3, 6 and 7 of the patent: exchange through the server, binding of both, and a change
+that reaches the online device at once, the Android one that was off when it signs in again, and
+the iOS one after a prompt from Apple.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.phone import Phone
+from tests.apple import TOPIC, Apple, signing_key
+from tests.servers import Server, running_server
+
+FILES = Path(__file__).parent / "cards" / "vcf"
+PASSWORD = "correct-horse-battery"
+PUSH_TOKEN = "a1" * 32
+AT_ONCE = 1.0  # seconds that a live change may take
+
+
+@pytest.fixture(scope="module")
+def apple() -> Iterator[tuple[Apple, str]]:
+    private, public = signing_key()
+    with Apple(public_key=public) as apple:
+        yield apple, private
+
+
+@pytest.fixture(scope="module")
+def server(apple: tuple[Apple, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    apns, key = apple
+    with running_server(
+        tmp_path_factory.mktemp("server"),
+        PROMPT_GRACE="0.2",
+        APNS_HOST=apns.host,
+        APNS_PORT=str(apns.port),
+        APNS_CA_FILE=apns.ca_file,
+        APNS_AUTH_KEY=key,
+        APNS_AUTH_KEY_ID=apns.key_id,
+        APNS_TEAM_ID=apns.team_id,
+        APNS_TOPIC=TOPIC,
+    ) as server:
+        yield server
+
+
+@asynccontextmanager
+async def online(phone: Phone) -> Any:
+    """The phone with its socket open and up to date."""
+    listening = asyncio.create_task(phone.listen())
+    try:
+        async with asyncio.timeout(10):
+            await phone.wait_until(lambda: phone.up_to_date)
+        yield phone
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def shows(phone: Phone, text: str) -> bool:
+    """Whether a card in the phone's folder has this in it."""
+    return any(text in file.read_text() for file in phone.folder.path.glob("*.vcf"))
+
+
+async def until(phone: Phone, text: str, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        await phone.wait_until(lambda: shows(phone, text))
+
+
+@pytest.mark.parametrize("xml", [False, True], ids=["json", "xml"])
+async def test_two_people_exchange_cards_and_every_copy_follows(
+    server: Server, apple: tuple[Apple, str], tmp_path: Path, xml: bool
+) -> None:
+    apns, _key = apple
+    push_token = PUSH_TOKEN if xml else PUSH_TOKEN[::-1]
+
+    def phone(name: str, platform: str, **options: Any) -> Phone:
+        return Phone(server.url, tmp_path / name, platform=platform, xml=xml, **options)
+
+    async with AsyncExitStack() as stack:
+        alice, laptop, android, iphone = [
+            await stack.enter_async_context(each)
+            for each in (
+                phone("alice", "desktop"),
+                phone("bob-laptop", "desktop"),
+                phone("bob-android", "android"),
+                phone("bob-iphone", "ios", push_token=push_token),
+            )
+        ]
+        alice_address, bob_address = (f"{who}-{xml}@example.org" for who in ("alice", "bob"))
+        await alice.sign_up(alice_address, PASSWORD, "Alice")
+        await laptop.sign_up(bob_address, PASSWORD, "Bob")
+        for device in (android, iphone):
+            await device.sign_in(bob_address, PASSWORD)
+            await device.sync()
+        mine = (await alice.import_cards(FILES / "iphone.vcf", ["*"]))[0]["card"]
+        his = (await laptop.import_cards(FILES / "google_30.vcf", ["*"]))[0]["card"]
+
+        await stack.enter_async_context(online(alice))
+        await stack.enter_async_context(online(laptop))
+        invitation = await alice.create_invitation(mine["id"], [])
+        preview = await laptop.preview(invitation["code"])
+        assert preview["view"]["fn"] == mine["fn"]
+        await laptop.accept(invitation["code"], his["id"], [])
+        await until(alice, his["fn"], AT_ONCE)
+        await until(laptop, mine["fn"], AT_ONCE)
+        await asyncio.to_thread(apns.wait_for, push_token)
+        await iphone.wake()
+        assert shows(iphone, mine["fn"])
+
+        (card,) = await alice.cards()
+        card["properties"].append(
+            {"name": "tel", "value": "+43 1 5550199", "params": {}, "circles": ["*"]}
+        )
+        edited = await alice.edit(card["id"], card["rev"], {"properties": card["properties"]})
+        await until(laptop, "+43 1 5550199", AT_ONCE)
+
+        prompt = await asyncio.to_thread(apns.wait_for, push_token)
+        assert mine["fn"] not in str(prompt.payload)
+        await iphone.sign_in(bob_address, PASSWORD)
+        await iphone.wake()
+        assert shows(iphone, "+43 1 5550199")
+
+        assert not shows(android, mine["fn"])
+        await android.sign_in(bob_address, PASSWORD)
+        await android.sync()
+        assert shows(android, "+43 1 5550199")
+
+        deliveries = await alice.every(f"cards/{card['id']}/deliveries")
+        assert {each["platform"] for each in deliveries} == {"desktop", "android", "ios"}
+        assert {each["acknowledged_rev"] for each in deliveries} == {edited["rev"]}
+
+
+async def test_a_revocation_is_said_at_once_and_nothing_follows(
+    server: Server, tmp_path: Path
+) -> None:
+    async with (
+        Phone(server.url, tmp_path / "dora") as dora,
+        Phone(server.url, tmp_path / "emil") as emil,
+    ):
+        await dora.sign_up("dora@example.org", PASSWORD, "Dora")
+        await emil.sign_up("emil@example.org", PASSWORD, "Emil")
+        cards = [
+            await phone.call("POST", "cards", json={"fn": name, "properties": []})
+            for phone, name in ((dora, "Dora"), (emil, "Emil"))
+        ]
+        async with online(dora), online(emil):
+            invitation = await dora.create_invitation(cards[0]["id"], [])
+            await emil.accept(invitation["code"], cards[1]["id"], [])
+            await until(emil, "Dora", AT_ONCE)
+            (given,) = await dora.every("bindings", side="owner")
+            await dora.call("DELETE", f"bindings/{given['id']}")
+            async with asyncio.timeout(AT_ONCE):
+                await emil.wait_until(lambda: not list(emil.folder.path.glob("*.vcf")))
+            hers, his = (await dora.cards())[0], (await emil.cards())[0]
+            await dora.edit(hers["id"], hers["rev"], {"fn": "Dora Later"})
+            # His change is fanned out after hers: once it is there, hers has passed him by.
+            await emil.edit(his["id"], his["rev"], {"fn": "Emil Later"})
+            await until(dora, "Emil Later")
+            assert not list(emil.folder.path.glob("*.vcf"))
