@@ -9,6 +9,15 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 
+# The environment's name of each setting that pushing to iOS needs, and django-push-notifications'.
+APNS = {
+    "APNS_AUTH_KEY": "APNS_AUTH_KEY_PATH",
+    "APNS_AUTH_KEY_ID": "APNS_AUTH_KEY_ID",
+    "APNS_TEAM_ID": "APNS_TEAM_ID",
+    "APNS_TOPIC": "APNS_TOPIC",
+}
+
+
 @register(Tags.security)
 def base_url(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
     parts = urlsplit(settings.BASE_URL)
@@ -42,9 +51,9 @@ def folders(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
 
 @register()
 def apns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
-    names = ("APNS_AUTH_KEY", "APNS_AUTH_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
-    missing = [name for name in names if not settings.PUSH_NOTIFICATIONS_SETTINGS[name]]
-    if 0 < len(missing) < len(names):
+    given = settings.PUSH_NOTIFICATIONS_SETTINGS
+    missing = [name for name, key in APNS.items() if not given[key]]
+    if 0 < len(missing) < len(APNS):
         yield Error(
             f"Pushing to iOS is half set up: {', '.join(missing)} missing.",
             hint="Set all four, or none to do without prompts on iOS.",

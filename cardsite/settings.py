@@ -218,6 +218,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # WhiteNoise looks there before it is filled
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_ROOT = DATA_DIR / "media"
 STORAGES = {
@@ -235,7 +236,7 @@ APNS_PORT = env.int("APNS_PORT", default=443)
 APNS_CA_FILE = env.str("APNS_CA_FILE", default="")
 PUSH_NOTIFICATIONS_SETTINGS = {
     "UNIQUE_REG_ID": True,
-    "APNS_AUTH_KEY": env.str("APNS_AUTH_KEY", default=""),
+    "APNS_AUTH_KEY_PATH": env.str("APNS_AUTH_KEY", default=""),
     "APNS_AUTH_KEY_ID": env.str("APNS_AUTH_KEY_ID", default=""),
     "APNS_TEAM_ID": env.str("APNS_TEAM_ID", default=""),
     "APNS_TOPIC": env.str("APNS_TOPIC", default=""),

@@ -26,6 +26,7 @@ from delivery.layers import Event
 
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
 PAGE = 100  # messages read at once for a device that drains
+FAILED = 1011  # RFC 6455, section 7.4.1
 CLOSING_TIME = 2.0  # seconds that a socket has to take its close frame
 
 Scope = dict[str, Any]
@@ -51,7 +52,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         self.outbox: deque[str] = deque()
         self.waiting = 0
         self.filled, self.emptied = asyncio.Event(), asyncio.Event()
-        self.closing: int | None = None
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await receive()  # websocket.connect
         await self.emit({"type": "websocket.accept", "subprotocol": self.chosen_subprotocol()})
         groups = await self.groups()
@@ -80,16 +81,17 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         tasks = [asyncio.create_task(part()) for part in (self.write, self.greet, self.read)]
         writing, _greeting, reading = tasks
         try:
-            await asyncio.wait((writing, reading), return_when=asyncio.FIRST_COMPLETED)
+            # A write may hang for as long as the other side takes nothing: an end does not wait.
+            await asyncio.wait((writing, reading, self.ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(outcome, Exception):
                     logger.error("A socket failed", exc_info=outcome)
-                    self.closing = self.closing or 1011
-        if self.closing:
-            await self.close(self.closing)
+                    self.end(FAILED)
+        if self.ended.done():
+            await self.close(self.ended.result())
 
     async def greet(self) -> None:
         """What is said before anything else."""
@@ -103,10 +105,10 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         """A page has nothing to say."""
 
     async def write(self) -> None:
-        while not self.closing:
+        while True:
             await self.filled.wait()
             self.filled.clear()
-            while self.outbox and not self.closing:
+            while self.outbox:
                 text = self.outbox.popleft()
                 self.waiting -= len(text)
                 await self.emit({"type": "websocket.send", "text": text})
@@ -136,8 +138,8 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         self.say_text(messages.json_frame(message))
 
     def end(self, code: int) -> None:
-        self.closing = self.closing or code
-        self.filled.set()
+        if not self.ended.done():
+            self.ended.set_result(code)
 
     async def close(self, code: int) -> None:
         try:

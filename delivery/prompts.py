@@ -6,6 +6,7 @@ A prompt carries no personal content. It asks the person to open the app, which 
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from delivery.transports import Outcome, Prompt, Transport, TransportError, Verd
 from delivery.transports.apns import apns_from_settings
 
 LEASE = timedelta(seconds=60)
+REFUSED_DELAY = 3600.0  # seconds
 GIVE_UP_AFTER = timedelta(days=1)
 COLLAPSE_ID = "cards"  # a newer prompt takes the place of one that has not been looked at
 
@@ -30,7 +32,7 @@ def transport() -> Transport | None:
 
 
 def configured() -> bool:
-    return bool(settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY"])
+    return bool(settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY_PATH"])
 
 
 def run_one() -> bool:
@@ -141,8 +143,10 @@ def dead(mailbox: Mailbox, outcome: Outcome) -> datetime | None:
     return None
 
 
-def refused(mailbox: Mailbox, outcome: Outcome) -> None:
+def refused(mailbox: Mailbox, outcome: Outcome) -> datetime | None:
+    """Our key or our settings are wrong: staff must mend them, and it is tried again meanwhile."""
     logger.error("The push service refuses our prompts: %s", outcome.reason)
+    return retry(mailbox, replace(outcome, retry_after=REFUSED_DELAY))
 
 
 AFTER: dict[str, Callable[[Mailbox, Outcome], datetime | None]] = {

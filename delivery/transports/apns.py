@@ -344,30 +344,27 @@ def apns_from_settings() -> Apns | None:
     Raises ImproperlyConfigured if something else is missing or the key or CA file is no good.
     """
     shared = settings.PUSH_NOTIFICATIONS_SETTINGS
-    # The first is django-push-notifications' name and there a path; the second may be the key.
-    key = shared.get("APNS_AUTH_KEY_PATH") or shared.get("APNS_AUTH_KEY")
+    key = shared.get("APNS_AUTH_KEY_PATH")
     if not key:
         return None
-    required = {
-        argument: shared.get(name)
-        for argument, name in {
-            "key_id": "APNS_AUTH_KEY_ID",
-            "team_id": "APNS_TEAM_ID",
-            "topic": "APNS_TOPIC",
-        }.items()
-    }
-    if not all(required.values()):
+    key_id, team_id, topic = (
+        shared.get(name) for name in ("APNS_AUTH_KEY_ID", "APNS_TEAM_ID", "APNS_TOPIC")
+    )
+    if not (key_id and team_id and topic):
         raise ImproperlyConfigured(
             "an APNs key needs APNS_AUTH_KEY_ID, APNS_TEAM_ID and APNS_TOPIC beside it"
         )
     apples_host = SANDBOX_HOST if shared.get("APNS_USE_SANDBOX") else PRODUCTION_HOST
     try:
         return Apns(
+            # django-push-notifications has a path here; the key itself will do as well.
             key=key if "-----BEGIN" in key else Path(key).read_text(),
             host=settings.APNS_HOST or apples_host,
             port=settings.APNS_PORT or 443,
             ca_file=settings.APNS_CA_FILE,
-            **required,
+            key_id=key_id,
+            team_id=team_id,
+            topic=topic,
         )
     except (OSError, ValueError) as error:
         raise ImproperlyConfigured(f"the APNs key or CA file cannot be used: {error}") from None

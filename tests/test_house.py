@@ -1,0 +1,144 @@
+"""The conventions of this house that a machine can check."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.core import checks
+from django.db.models import ForeignKey
+
+ROOT = Path(__file__).resolve().parent.parent
+# Who may import whom: each room those to its left. Foreign keys count as imports.
+ROOMS = ["accounts", "cards", "bindings", "delivery", "cardsite"]
+DOORS = {"views", "api", "admin"}  # nobody imports another's
+
+
+def modules(*rooms: str) -> Iterator[Path]:
+    for room in rooms:
+        yield from (p for p in sorted((ROOT / room).rglob("*.py")) if "migrations" not in p.parts)
+
+
+def imports(path: Path) -> set[str]:
+    """The dotted names that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_one_way(room: str) -> None:
+    later = set(ROOMS[ROOMS.index(room) + 1 :])
+    for path in modules(room):
+        assert not {name for name in imports(path) if name.split(".")[0] in later}, path
+
+
+@pytest.mark.parametrize("room", ROOMS[:-1])
+def test_no_room_imports_anothers_doors(room: str) -> None:
+    for path in modules(*ROOMS):
+        if path.relative_to(ROOT).parts[0] != room:
+            found = {name for name in imports(path) if name.startswith(f"{room}.")}
+            assert not {name for name in found if name.split(".")[1] in DOORS}, path
+
+
+def test_foreign_keys_point_one_way() -> None:
+    for model in apps.get_models():
+        if model._meta.app_label not in ROOMS:
+            continue
+        for field in model._meta.get_fields():
+            if isinstance(field, ForeignKey):
+                target = field.related_model._meta.app_label  # type: ignore[union-attr]
+                if target in ROOMS:
+                    assert ROOMS.index(target) <= ROOMS.index(model._meta.app_label), field
+
+
+def test_the_codec_knows_nothing_of_django() -> None:
+    for path in modules("cards/vcard"):
+        assert not {name for name in imports(path) if name.startswith(("django", "rest_"))}, path
+
+
+def test_the_phone_knows_nothing_of_the_server() -> None:
+    for path in modules("clients"):
+        used = {name.split(".")[0] for name in imports(path)}
+        assert not used & {*ROOMS, "django", "rest_framework", "channels"}
+
+
+def test_nobody_writes_cards_behind_the_signal() -> None:
+    """`_base_manager` and raw SQL would go around what CardQuerySet refuses."""
+    writes = re.compile(r"Card\._base_manager|(UPDATE|INSERT INTO|DELETE FROM) cards_card\b")
+    for path in modules(*ROOMS):
+        assert not writes.search(path.read_text()), path
+
+
+def test_every_module_says_what_lives_in_it() -> None:
+    for path in modules(*ROOMS, "clients", "tests", "bench"):
+        text = path.read_text()
+        assert not text.strip() or ast.get_docstring(ast.parse(text)), path
+
+
+def test_there_is_one_receiver_of_card_changes() -> None:
+    connected = [
+        path
+        for path in modules(*ROOMS)
+        if re.search(r"post_save\.connect|receiver\(.*post_save", path.read_text())
+    ]
+    assert [path.relative_to(ROOT).as_posix() for path in connected] == ["delivery/signals.py"]
+
+
+def test_nothing_is_skipped_silently() -> None:
+    forbidden = re.compile(r"mark\.skip|pytest\.skip|xfail|importorskip")
+    for path in modules("tests"):
+        if path != Path(__file__):
+            assert not forbidden.search(path.read_text()), path
+
+
+def test_migrations_run_forwards_backwards_and_forwards_again(tmp_path: Path) -> None:
+    steps = [
+        ["migrate"],
+        *(["migrate", room, "zero"] for room in reversed(ROOMS[:-1])),
+        ["migrate"],
+    ]
+    for step in steps:
+        subprocess.run(
+            [sys.executable, "manage.py", *step, "-v0"],
+            cwd=ROOT,
+            env={**os.environ, "DATA_DIR": str(tmp_path)},
+            check=True,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("BASE_URL", "cards.example.org", "cardsite.E001"),
+        ("BASE_URL", "https://example.org/cards", "cardsite.E001"),
+        ("ALLOWED_HOSTS", ["*"], "cardsite.W001"),
+        ("DATA_DIR", Path("/proc/nowhere"), "cardsite.E002"),
+        ("APNS_CA_FILE", "/nowhere.pem", "cardsite.E004"),
+        ("ACCOUNT_EMAIL_VERIFICATION", "mandatory", "cardsite.E005"),
+        (
+            "PUSH_NOTIFICATIONS_SETTINGS",
+            {
+                "APNS_AUTH_KEY_PATH": "key",
+                "APNS_AUTH_KEY_ID": "",
+                "APNS_TEAM_ID": "",
+                "APNS_TOPIC": "",
+            },
+            "cardsite.E003",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_said_at_the_start(
+    settings: object, name: str, value: object, said: str
+) -> None:
+    setattr(settings, name, value)
+    assert said in {message.id for message in checks.run_checks()}
