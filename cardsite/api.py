@@ -1,15 +1,43 @@
-"""What all of the API shares: problem details (RFC 9457) and the order of lists."""
+"""What all of the API shares: problem details (RFC 9457), the order of lists, and how much JSON
+is read."""
 
+import io
+import json
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404
-from rest_framework import exceptions, pagination, views
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, ValidationError
+from rest_framework import exceptions, pagination, parsers, views
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 HELD_BY_RESPONSE = {"detail", "type", "title", "status", "instance"}
+
+
+class TooLarge(exceptions.APIException):
+    status_code = 413
+    default_detail = "This is larger than what is read here."
+
+
+class JSONParser(parsers.JSONParser):
+    """JSON of at most DATA_UPLOAD_MAX_MEMORY_SIZE octets, which Django sees to for forms alone,
+    and of nothing but characters: half a surrogate pair can be neither kept nor answered."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        said = stream.read(most + 1)
+        if len(said) > most:
+            raise TooLarge
+        try:
+            read = super().parse(io.BytesIO(said), media_type, parser_context)
+            if b"\\ud" in said.lower():
+                json.dumps(read, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise exceptions.ParseError("This is nested too deeply.") from error
+        except UnicodeEncodeError as error:
+            raise exceptions.ParseError("Half a surrogate pair is no character.") from error
+        return read
 
 
 class NewestFirst(pagination.CursorPagination):
@@ -23,11 +51,21 @@ class NewestFirst(pagination.CursorPagination):
     def get_ordering(self, request: Request, queryset: Any, view: Any) -> tuple[str, ...]:
         return tuple(getattr(view, "list_ordering", self.ordering))
 
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, ValidationError) as error:  # a cursor that nobody was given
+            raise exceptions.NotFound(self.invalid_cursor_message) from error
+
 
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """Any error that the API understands, as `application/problem+json`."""
     if isinstance(error, ValidationError):
         error = exceptions.ValidationError(as_errors(error))
+    elif isinstance(error, RequestDataTooBig):
+        error = TooLarge()
+    elif isinstance(error, SuspiciousOperation):
+        error = exceptions.ParseError(str(error))
     response = views.exception_handler(error, context)
     if response is None:
         return None
@@ -35,7 +73,7 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
         "type": "about:blank",
         "title": HTTPStatus(response.status_code).phrase,
         "status": response.status_code,
-        **explanation(error, response.data),
+        **explanation(response.data),
     }
     response.content_type = "application/problem+json"
     return response
@@ -45,9 +83,9 @@ def as_errors(error: ValidationError) -> Any:
     return error.message_dict if hasattr(error, "error_dict") else {"detail": error.messages}
 
 
-def explanation(error: Exception, body: Any) -> dict[str, Any]:
+def explanation(body: Any) -> dict[str, Any]:
     """`detail` in words, `errors` by field, and whatever else an error of ours says."""
-    if isinstance(error, Http404 | PermissionDenied) or not isinstance(body, dict):
+    if not isinstance(body, dict):
         return {"detail": plain(body)}
     fields = {name: value for name, value in body.items() if name not in HELD_BY_RESPONSE}
     said = plain(body["detail"]) if "detail" in body else first_words(fields)

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-
 # The environment's name of each setting that pushing to iOS needs, and django-push-notifications'.
 APNS = {
     "APNS_AUTH_KEY": "APNS_AUTH_KEY_PATH",

@@ -80,10 +80,10 @@ def introduce(one: Card, other: Card, circles: list[str]) -> tuple[Binding, Bind
     return held, given
 
 
-def welcome(filled: bool) -> str:
+def welcome() -> str:
     """What the terminal says at the start."""
     lines = ["", f"Cardsite is at {settings.BASE_URL}", ""]
-    if filled or User.objects.filter(email="alice@example.org").exists():
+    if User.objects.filter(email="alice@example.org").exists():
         lines += [
             f"Sign in as alice@example.org, bob@example.org, carol@example.org or "
             f"zhangwei@example.org, password {PASSWORD}",

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import django_stubs_ext
 import environ
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from django.utils.translation import gettext_lazy as _
 
@@ -21,6 +22,16 @@ env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+
+def switch(name: str, *, default: bool) -> bool:
+    """A yes or no from the environment; anything else is refused."""
+    said = env.str(name, default=str(default)).lower()
+    meant = {"1": True, "true": True, "yes": True, "on": True}
+    meant |= {"0": False, "false": False, "no": False, "off": False, "": False}
+    if said not in meant:
+        raise ImproperlyConfigured(f"{name} is {said!r}; set it to 1 or 0.")
+    return meant[said]
 
 
 def kept_secret_key(path: Path) -> str:
@@ -35,7 +46,7 @@ def kept_secret_key(path: Path) -> str:
 
 
 # The house
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = switch("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret_key(DATA_DIR / "secret_key")
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
@@ -107,7 +118,10 @@ TEMPLATES = [
 DATABASES = {
     "default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'cardsite.sqlite3'}")
 }
-SQLITE = DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3"
+ENGINE = DATABASES["default"]["ENGINE"]
+SQLITE = ENGINE == "django.db.backends.sqlite3"
+if not SQLITE and ENGINE != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must start with sqlite:/// or postgresql://.")
 if SQLITE:
     # IMMEDIATE: a transaction that will write waits for its turn at its start; one that has read
     # first and then wants to write would fail at once, whatever the timeout.
@@ -117,6 +131,8 @@ if SQLITE:
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
         "PRAGMA cache_size=-32000; PRAGMA temp_store=MEMORY",
     }
+    # In a file as well: threads that share a database in memory do not wait for each other.
+    DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://cardsite")}
@@ -228,7 +244,7 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = DEBUG
 
 # Delivery
-WORKER = env.bool("WORKER", default=True)  # worker threads in the server process
+WORKER = switch("WORKER", default=True)  # worker threads in the server process
 PROMPT_GRACE = timedelta(seconds=env.float("PROMPT_GRACE", default=5))
 PROMPT_QUIET = timedelta(seconds=env.float("PROMPT_QUIET", default=900))
 APNS_HOST = env.str("APNS_HOST", default="")
@@ -240,7 +256,7 @@ PUSH_NOTIFICATIONS_SETTINGS = {
     "APNS_AUTH_KEY_ID": env.str("APNS_AUTH_KEY_ID", default=""),
     "APNS_TEAM_ID": env.str("APNS_TEAM_ID", default=""),
     "APNS_TOPIC": env.str("APNS_TOPIC", default=""),
-    "APNS_USE_SANDBOX": env.bool("APNS_USE_SANDBOX", default=False),
+    "APNS_USE_SANDBOX": switch("APNS_USE_SANDBOX", default=False),
 }
 
 LOGGING = {
@@ -251,4 +267,4 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }
 
-DEMO = env.bool("DEMO", default=True)  # demo people in an empty database
+DEMO = switch("DEMO", default=True)  # demo people in an empty database

@@ -35,7 +35,19 @@ from tests.conftest import (
 from tests.delivery.test_prompts import apple  # noqa: F401  (a fixture)
 
 CANARY = "CANARY"
-NAMES = ("n", "nickname", "org", "title", "role", "tel", "email", "adr", "url", "impp", "bday")
+NAMES: tuple[str, ...] = (
+    "n",
+    "nickname",
+    "org",
+    "title",
+    "role",
+    "tel",
+    "email",
+    "adr",
+    "url",
+    "impp",
+    "bday",
+)
 NAMES += ("note", "categories", "x-secret")
 STRUCTURED = {"n": 5, "adr": 7, "org": 2, "nickname": 1, "categories": 1}
 

@@ -43,7 +43,8 @@ class Command(BaseCommand):
         if not is_collected():
             call_command("collectstatic", interactive=False, verbosity=0)
             stamp().write_text(fingerprint())
-        self.stdout.write(demo.welcome(demo.fill()))
+        demo.fill()
+        self.stdout.write(demo.welcome())
         self.stdout.flush()
         uvicorn.run(
             "cardsite.asgi:application",
