@@ -1,0 +1,51 @@
+"""Which bindings, circles, offers and people a person may open: those that are theirs."""
+
+from django.db.models import Q, QuerySet
+
+from accounts.models import Circle, User
+from bindings.models import Binding, Block, Invitation, Request
+
+
+def held_by(person: User) -> QuerySet[Binding]:
+    """The bindings through which this person holds others' cards."""
+    return Binding.objects.active().complete().filter(holder=person)
+
+
+def given_by(person: User) -> QuerySet[Binding]:
+    """The bindings through which others hold this person's cards."""
+    return Binding.objects.active().complete().filter(card__owner=person)
+
+
+def circles_of(person: User) -> QuerySet[Circle]:
+    return Circle.objects.filter(owner=person).order_by("name")
+
+
+def invitations_of(person: User) -> QuerySet[Invitation]:
+    """Those that still open something."""
+    return Invitation.objects.open().filter(card__owner=person).order_by("-created_at")
+
+
+def requests_to(person: User) -> QuerySet[Request]:
+    """Those that this person can decide about."""
+    waiting = Request.objects.waiting().filter(recipient=person, card__retired_at=None)
+    return waiting.select_related("sender", "recipient", "card").order_by("-created_at")
+
+
+def requests_from(person: User) -> QuerySet[Request]:
+    sent = Request.objects.filter(sender=person, card__retired_at=None)
+    return sent.select_related("card").order_by("-created_at")
+
+
+def blocks_of(person: User) -> QuerySet[Block]:
+    return Block.objects.filter(blocker=person).select_related("blocked").order_by("-created_at")
+
+
+def known_to(person: User) -> QuerySet[User]:
+    """All with whom there ever was a card or a request. Of others it is not told whether they are
+    here."""
+    return User.objects.filter(
+        Q(bindings__card__owner=person)
+        | Q(cards__bindings__holder=person)
+        | Q(requests_sent__recipient=person)
+        | Q(requests_received__sender=person)
+    ).distinct()

@@ -1,0 +1,29 @@
+"""Pages of exchange: inviting, accepting, and the cards one holds."""
+
+from django.urls import path
+
+from bindings import views
+
+urlpatterns = [
+    path("", views.held_list, name="held"),
+    path("held/<uuid:pk>/", views.held_card, name="held-card"),
+    path("held/<uuid:pk>/row/", views.held_row, name="held-row"),
+    path("held/<uuid:pk>/card.vcf", views.held_vcf, name="held-vcf"),
+    path("held/<uuid:pk>/leave/", views.leave, name="leave"),
+    path("cards/<uuid:pk>/holders/", views.holder_list, name="holders"),
+    path("holders/<uuid:pk>/", views.holder, name="holder"),
+    path("holders/<uuid:pk>/revoke/", views.revoke, name="revoke"),
+    path("circles/", views.circle_list, name="circles"),
+    path("circles/<uuid:pk>/", views.circle, name="circle"),
+    path("circles/<uuid:pk>/delete/", views.delete_circle, name="circle-delete"),
+    path("blocks/", views.block_list, name="blocks"),
+    path("blocks/<uuid:pk>/lift/", views.unblock, name="unblock"),
+    path("people/<str:username>/block/", views.block, name="block"),
+    path("cards/<uuid:pk>/share/", views.share, name="share"),
+    path("invitations/<uuid:pk>/revoke/", views.revoke_invitation, name="invitation-revoke"),
+    path("code/", views.code, name="code"),
+    path("i/<str:code>", views.invitation, name="invitation"),
+    path("requests/", views.request_list, name="requests"),
+    path("requests/<uuid:pk>/", views.request_page, name="request"),
+    path("requests/<uuid:pk>/decline/", views.decline, name="request-decline"),
+]

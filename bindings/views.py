@@ -1,0 +1,420 @@
+"""Pages of exchange: the cards one holds, who holds one's own, offering, accepting, blocking.
+
+Each opens what is the person's own (bindings/access.py), reads a form, and calls one verb.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+from rest_framework.throttling import ScopedRateThrottle
+
+from accounts.models import Circle, User
+from bindings import exchange
+from bindings.access import (
+    blocks_of,
+    circles_of,
+    given_by,
+    held_by,
+    invitations_of,
+    known_to,
+    requests_from,
+    requests_to,
+)
+from bindings.api import ways_in
+from bindings.forms import (
+    AskForm,
+    CircleForm,
+    CodeForm,
+    GrantForm,
+    InviteForm,
+    OfferForm,
+    PrivateForm,
+)
+from bindings.models import Binding
+from cards import vcard
+from cards.access import own_card, own_cards, user_of
+from cards.face import Face
+from cards.forms import FirstCardForm
+from cards.renderers import properties_of
+
+PAGE = 50  # cards or holders on one page
+
+Page = Callable[..., HttpResponse]
+
+
+def throttled(scope: str) -> Callable[[Page], Page]:
+    """Count with the API's throttle of this scope: whoever tries many codes has one limit,
+    whichever door they try them at."""
+
+    def counting(page: Page) -> Page:
+        @wraps(page)
+        def counted(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            throttle = ScopedRateThrottle()
+            door = cast(Any, SimpleNamespace(throttle_scope=scope))
+            if throttle.allow_request(cast(Any, request), door):
+                return page(request, *args, **kwargs)
+            answer = render(request, "429.html", status=429)
+            answer["Retry-After"] = int(throttle.wait() or 60) + 1
+            return answer
+
+        return counted
+
+    return counting
+
+
+@contextmanager
+def gone_is_not_found() -> Iterator[None]:
+    """What has ended since the page was opened is as good as never there."""
+    try:
+        yield
+    except exchange.Gone as error:
+        raise Http404 from error
+
+
+# The cards one holds
+
+
+def shown(binding: Binding) -> tuple[Binding, Face]:
+    return binding, Face.of(binding.card.visible_to(binding.view.circles))
+
+
+@login_required
+def held_list(request: HttpRequest) -> HttpResponse:
+    person, wanted = user_of(request), request.GET.get("q", "").replace("\0", "").strip()
+    held = held_by(person)
+    if wanted:
+        held = held.filter(Q(card__fn__icontains=wanted) | Q(nickname__icontains=wanted))
+    in_order = held.order_by(Lower("card__fn"), "pk")
+    page = Paginator(in_order, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "held": [shown(binding) for binding in page],
+        "wanted": wanted,
+        "waiting": requests_to(person).count(),
+    }
+    return render(request, "bindings/held_list.html", context)
+
+
+@login_required
+def held_row(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One card of the list, for a page that shows it and has heard that it changed."""
+    binding, face = shown(get_object_or_404(held_by(user_of(request)), pk=pk))
+    return render(request, "bindings/held_row.html", {"binding": binding, "face": face})
+
+
+@login_required
+def held_card(request: HttpRequest, pk: UUID) -> HttpResponse:
+    binding, face = shown(get_object_or_404(held_by(user_of(request)), pk=pk))
+    form = PrivateForm(request.POST or None, instance=binding)
+    if form.is_valid():
+        form.save()
+        messages.success(request, _("Your notes are saved. Only you see them."))
+        return redirect("held-card", pk)
+    context = {"binding": binding, "face": face, "form": form}
+    return render(request, "bindings/held_card.html", context)
+
+
+@login_required
+def held_vcf(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The card as a file, in the version that every address book reads (RFC 2426)."""
+    binding = get_object_or_404(held_by(user_of(request)), pk=pk)
+    view = binding.card.visible_to(binding.view.circles)
+    text = vcard.write(properties_of({"id": binding.card_id, **view}), version="3.0")
+    name = " ".join(view["fn"].split())
+    disposition = content_disposition_header(True, f"{name}.vcf") or "attachment"
+    return HttpResponse(
+        text,
+        content_type="text/vcard; charset=utf-8",
+        headers={"Content-Disposition": disposition},
+    )
+
+
+@login_required
+def leave(request: HttpRequest, pk: UUID) -> HttpResponse:
+    binding = get_object_or_404(held_by(user_of(request)), pk=pk)
+    if request.method != "POST":
+        return render(request, "bindings/leave.html", {"binding": binding})
+    exchange.leave(binding)
+    messages.success(request, _("You have given the card back."))
+    return redirect("held")
+
+
+# Who holds one's own
+
+
+@login_required
+def holder_list(request: HttpRequest, pk: UUID) -> HttpResponse:
+    card = own_card(request, pk)
+    given = given_by(user_of(request)).filter(card=card).order_by(Lower("holder__name"), "pk")
+    page = Paginator(given, PAGE).get_page(request.GET.get("page"))
+    names = {str(circle.pk): circle.name for circle in circles_of(user_of(request))}
+    holders = [
+        (binding, [names[each] for each in binding.view.circles if each in names])
+        for binding in page
+    ]
+    context = {"card": card, "page": page, "holders": holders}
+    return render(request, "bindings/holder_list.html", context)
+
+
+@login_required
+def holder(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One holder, and the circles they are in."""
+    binding = get_object_or_404(given_by(user_of(request)), pk=pk)
+    circles = list(circles_of(user_of(request)))
+    initial = {"circles": binding.view.circles}
+    data = request.POST if request.method == "POST" else None
+    form = GrantForm(data, circles=circles, initial=initial)
+    if form.is_valid():
+        with gone_is_not_found():
+            exchange.regrant(binding, form.chosen_circles())
+        messages.success(request, _("Saved. Their copy of the card follows."))
+        return redirect("holders", binding.card_id)
+    _binding, face = shown(binding)
+    context = {"binding": binding, "face": face, "form": form, "circles": circles}
+    return render(request, "bindings/holder.html", context)
+
+
+@login_required
+def revoke(request: HttpRequest, pk: UUID) -> HttpResponse:
+    binding = get_object_or_404(given_by(user_of(request)), pk=pk)
+    if request.method != "POST":
+        return render(request, "bindings/revoke.html", {"binding": binding})
+    exchange.revoke(binding)
+    messages.success(request, _("%s no longer holds the card.") % binding.holder.name)
+    return redirect("holders", binding.card_id)
+
+
+# Circles
+
+
+@login_required
+def circle_list(request: HttpRequest) -> HttpResponse:
+    person = user_of(request)
+    form = CircleForm(request.POST or None, instance=Circle(owner=person))
+    if form.is_valid():
+        form.save()
+        messages.success(request, _("The circle is there. Nobody is in it yet."))
+        return redirect("circles")
+    context = {"circles": circles_of(person), "form": form}
+    return render(request, "bindings/circle_list.html", context)
+
+
+@login_required
+def circle(request: HttpRequest, pk: UUID) -> HttpResponse:
+    named = get_object_or_404(circles_of(user_of(request)), pk=pk)
+    form = CircleForm(request.POST or None, instance=named)
+    if form.is_valid():
+        form.save()
+        messages.success(request, _("The circle has its new name."))
+        return redirect("circles")
+    return render(request, "bindings/circle.html", {"circle": named, "form": form})
+
+
+@login_required
+def delete_circle(request: HttpRequest, pk: UUID) -> HttpResponse:
+    named = get_object_or_404(circles_of(user_of(request)), pk=pk)
+    if request.method != "POST":
+        return render(request, "bindings/circle_delete.html", {"circle": named})
+    exchange.drop_circle(named)
+    messages.success(request, _("The circle %s is gone.") % named.name)
+    return redirect("circles")
+
+
+# Blocks
+
+
+@login_required
+def block_list(request: HttpRequest) -> HttpResponse:
+    return render(request, "bindings/block_list.html", {"blocks": blocks_of(user_of(request))})
+
+
+@login_required
+def block(request: HttpRequest, username: str) -> HttpResponse:
+    person = user_of(request)
+    blocked = get_object_or_404(known_to(person).exclude(pk=person.pk), username=username)
+    if request.method != "POST":
+        return render(request, "bindings/block.html", {"blocked": blocked})
+    exchange.block(person, blocked)
+    messages.success(request, _("%s is blocked.") % blocked.name)
+    return redirect("blocks")
+
+
+@login_required
+@require_POST
+def unblock(request: HttpRequest, pk: UUID) -> HttpResponse:
+    blocked = get_object_or_404(blocks_of(user_of(request)), pk=pk)
+    blocked.delete()
+    messages.success(request, _("%s is no longer blocked.") % blocked.blocked.name)
+    return redirect("blocks")
+
+
+# Invitations
+
+
+@login_required
+@never_cache
+def share(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Offer a card. The code is on the page that answers, and nowhere else: only its hash stays."""
+    person, card = user_of(request), own_card(request, pk)
+    data = request.POST if request.method == "POST" else None
+    form, made = InviteForm(data, circles=list(circles_of(person))), None
+    if form.is_valid():
+        _invitation, code = exchange.invite(
+            card,
+            circles=form.chosen_circles(),
+            lifetime=form.cleaned_data["lifetime"],
+            uses=form.cleaned_data["uses"],
+        )
+        made = ways_in(request, code)
+    invitations = invitations_of(person).filter(card=card)
+    context = {"card": card, "form": form, "made": made, "invitations": invitations}
+    return render(request, "bindings/share.html", context)
+
+
+@login_required
+@require_POST
+def revoke_invitation(request: HttpRequest, pk: UUID) -> HttpResponse:
+    invitation = get_object_or_404(invitations_of(user_of(request)), pk=pk)
+    invitation.revoked_at = timezone.now()
+    invitation.save(update_fields=["revoked_at"])
+    messages.success(request, _("The invitation is taken back. Who used it keeps the card."))
+    return redirect("share", invitation.card_id)
+
+
+@login_required
+def code(request: HttpRequest) -> HttpResponse:
+    form = CodeForm(request.POST or None)
+    if form.is_valid():
+        return redirect("invitation", form.cleaned_data["code"])
+    return render(request, "bindings/code.html", {"form": form})
+
+
+@never_cache
+@throttled("code")
+def invitation(request: HttpRequest, code: str) -> HttpResponse:
+    """What a code offers, to whoever brings it; accepting takes an account."""
+    person = user_of(request) if request.user.is_authenticated else None
+    if request.method == "POST" and person is None:
+        return redirect_to_login(request.path)
+    try:
+        offered = exchange.find_invitation(code, person)
+        form = giving_form(request, person) if person and person != offered.card.owner else None
+        if person and form and form.is_valid():
+            return exchanged(
+                request,
+                form,
+                lambda card, circles: exchange.accept_invitation(code, person, card, circles),
+            )
+    except exchange.Gone:
+        return render(request, "bindings/invitation_gone.html", status=404)
+    context = {
+        "owner": offered.card.owner,
+        "face": Face.of(offered.card.visible_to(offered.circles)),
+        "form": form,
+    }
+    return render(request, "bindings/invitation.html", context)
+
+
+def giving_form(request: HttpRequest, person: User) -> OfferForm | FirstCardForm:
+    """Which card to give in return; whoever has none makes the first one here."""
+    data = request.POST if request.method == "POST" else None
+    if own_cards(person).exists():
+        return OfferForm(data, person=person, circles=list(circles_of(person)))
+    return FirstCardForm(data, initial={"fn": person.name})
+
+
+def exchanged(
+    request: HttpRequest,
+    form: OfferForm | FirstCardForm,
+    accept: Callable[..., exchange.Exchanged],
+) -> HttpResponse:
+    """Give what the form says and take what is offered: both, or neither and no new card."""
+    with transaction.atomic():
+        held, _given = accept(*form.offer(user_of(request)))
+    owner = held.card.owner.name
+    messages.success(request, _("You and %s hold each other's cards now.") % owner)
+    return redirect("held-card", held.pk)
+
+
+# Requests
+
+
+@login_required
+def request_list(request: HttpRequest) -> HttpResponse:
+    person = user_of(request)
+    if request.method == "POST":
+        return ask(request)
+    return requests_page(request, AskForm(person=person, circles=list(circles_of(person))))
+
+
+def requests_page(request: HttpRequest, form: AskForm) -> HttpResponse:
+    person = user_of(request)
+    context = {
+        "form": form,
+        "has_card": own_cards(person).exists(),
+        "incoming": requests_to(person),
+        "outgoing": requests_from(person)[:PAGE],
+        "now": timezone.now(),
+    }
+    return render(request, "bindings/request_list.html", context)
+
+
+@throttled("request")
+def ask(request: HttpRequest) -> HttpResponse:
+    """Ask for somebody's card. The answer is the same whether or not there is anybody."""
+    person = user_of(request)
+    form = AskForm(request.POST, person=person, circles=list(circles_of(person)))
+    if not form.is_valid():
+        return requests_page(request, form)
+    asked = form.cleaned_data
+    exchange.ask(person, asked["to"], asked["card"], form.chosen_circles(), asked["message"])
+    messages.success(
+        request, _("Sent. If somebody here has that name or address, they see your request.")
+    )
+    return redirect("requests")
+
+
+@login_required
+def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """A request to this person: what is offered, and what to give in return."""
+    person = user_of(request)
+    asked = get_object_or_404(requests_to(person), pk=pk)
+    form = giving_form(request, person)
+    if form.is_valid():
+        with gone_is_not_found():
+            return exchanged(
+                request,
+                form,
+                lambda card, circles: exchange.accept_request(asked, card, circles),
+            )
+    face = Face.of(asked.card.visible_to(asked.circles))
+    context = {"asked": asked, "face": face, "form": form}
+    return render(request, "bindings/request.html", context)
+
+
+@login_required
+@require_POST
+def decline(request: HttpRequest, pk: UUID) -> HttpResponse:
+    asked = get_object_or_404(requests_to(user_of(request)), pk=pk)
+    with gone_is_not_found():
+        exchange.decline_request(asked)
+    messages.success(request, _("Declined. They are not told."))
+    return redirect("requests")

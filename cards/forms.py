@@ -1,0 +1,351 @@
+"""Forms of an owner's card: what is on it, and which circles see each property.
+
+A row of the form is one property. What the form does not know about it (other parameters, other
+components, whole unknown properties) is kept as it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Circle, User
+from cards import photos, vcard
+from cards.face import KINDS, kind_of, spoken_types, texts_of
+from cards.models import EVERYONE, Card, CardRevision, Door, Property, StaleCard
+
+MAX_ROWS = 1000
+FIRST_ROWS = ("tel", "email", "title", "org")  # empty rows that a new card begins with
+
+
+class CirclesField(forms.MultipleChoiceField):
+    """Circles as a card keeps them: none, `["*"]`, or ids. The choices are set by the form."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def clean(self, value: Any) -> list[str]:
+        return sorted(super().clean(value))
+
+
+def audience(circles: Iterable[Circle]) -> list[tuple[str, Any]]:
+    """Whom a property can be shown to."""
+    return [(EVERYONE, _("Everyone who holds the card")), *circle_choices(circles)]
+
+
+def circle_choices(circles: Iterable[Circle]) -> list[tuple[str, Any]]:
+    return [(str(circle.pk), circle.name) for circle in circles]
+
+
+def circles_of(person: User) -> list[Circle]:
+    return list(Circle.objects.filter(owner=person).order_by("name"))
+
+
+def same_lines(text: str) -> str:
+    """Browsers send line ends as CR LF, cards have LF."""
+    return text.replace("\r\n", "\n")
+
+
+class PropertyForm(forms.Form):
+    """One property. `original` is what the card has in this row; a new row has none."""
+
+    name = forms.CharField(required=False, widget=forms.HiddenInput)
+    type = forms.ChoiceField(label=_("Type"), required=False)
+    circles = CirclesField(label=_("Who sees it"), required=False)
+    remove = forms.BooleanField(label=_("Remove"), required=False)
+
+    def __init__(
+        self, *args: Any, original: Property | None, circles: Iterable[Circle], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.original = original
+        self.property_name = original["name"] if original else str(self["name"].value() or "")
+        self.kind = kind_of(self.property_name)
+        cast(CirclesField, self.fields["circles"]).choices = audience(circles)
+        if original:
+            del self.fields["name"]
+            self.fields["circles"].initial = original["circles"]
+        self.texts = self.original_texts()
+        for at, label in self.parts().items():
+            self.fields[f"part{at}"] = self.part_field(label, self.texts.get(at, ""))
+        self.set_types()
+
+    def original_texts(self) -> dict[int, str]:
+        """The original value as the texts that are edited, by their places in it."""
+        value = self.original["value"] if self.original else ""
+        if self.kind.many and isinstance(value, list):
+            value = ", ".join(value)
+        return dict(enumerate(texts_of(value)))
+
+    def parts(self) -> dict[int, Any]:
+        """The fields to edit the value in, by the places in it; none if it is only kept."""
+        unknown = self.property_name not in KINDS
+        if self.original and unknown and not isinstance(self.original["value"], str):
+            return {}
+        if not self.kind.parts:
+            return {0: self.kind.label}
+        surplus = [at for at in self.texts if at not in self.kind.parts]
+        return {**self.kind.parts, **dict.fromkeys(surplus, _("More"))}
+
+    def part_field(self, label: Any, text: str) -> forms.CharField:
+        long = self.kind.long or "\n" in text
+        attrs = {"rows": 3} if long else {"inputmode": self.kind.inputmode}
+        widget = forms.Textarea(attrs) if long else forms.TextInput(attrs)
+        return forms.CharField(label=label, required=False, initial=text, widget=widget)
+
+    def set_types(self) -> None:
+        known = self.original["params"].get("type", []) if self.original else []
+        self.original_types = ",".join(known)
+        if not self.kind.types and not known:
+            del self.fields["type"]
+            return
+        offered = dict.fromkeys(("", *self.kind.types, self.original_types))
+        choices = [(each, spoken_types(each.split(",")) if each else "–") for each in offered]
+        cast(forms.ChoiceField, self.fields["type"]).choices = choices
+        self.fields["type"].initial = self.original_types
+
+    def part_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.fields if name.startswith("part")]
+
+    def kept_text(self) -> str:
+        """What to show of a value that cannot be edited here."""
+        return "; ".join(text for text in self.texts.values() if text)
+
+    def clean(self) -> dict[str, Any]:
+        form = self.cleaned_data
+        self.result: Property | None = None
+        if not self.original and self.property_name not in KINDS:
+            raise ValidationError(_("This kind of property is not known."))
+        if self.errors or form["remove"] or self.is_empty():
+            return form
+        written = self.written()
+        if self.original and written == {**self.original, "circles": written["circles"]}:
+            self.result = written
+            return form
+        try:
+            (checked,) = vcard.to_json(vcard.from_json([written]))
+        except vcard.VCardError as error:
+            self.add_error(self.first_part(), error.reason)
+        else:
+            self.result = cast(Property, {**checked, "circles": written["circles"]})
+        return form
+
+    def first_part(self) -> str | None:
+        return next((name for name in self.fields if name.startswith("part")), None)
+
+    def is_empty(self) -> bool:
+        """Whether everything was left, or made, blank: then the property goes."""
+        typed = [self.cleaned_data[name] for name in self.fields if name.startswith("part")]
+        return bool(typed) and not any(typed)
+
+    def written(self) -> Property:
+        params = dict(self.original["params"]) if self.original else {}
+        types = self.cleaned_data.get("type", "")
+        if types != self.original_types:
+            params.pop("type", None)
+            params.update({"type": types.split(",")} if types else {})
+        return Property(
+            name=self.property_name,
+            value=self.value(),
+            params=params,
+            circles=self.cleaned_data["circles"],
+        )
+
+    def value(self) -> Any:
+        """What was typed, in the shape of the value; what was not touched stays what it is."""
+        typed = {at: same_lines(self.cleaned_data[f"part{at}"]) for at in self.parts()}
+        if self.original and all(typed[at] == self.texts.get(at, "") for at in typed):
+            return self.original["value"]
+        if self.kind.many:
+            return split(typed[0])
+        if not self.kind.parts:
+            return typed[0]
+        before = self.original["value"] if self.original else []
+        return [
+            self.component(text, before[at] if at < len(before) else "", self.texts.get(at, ""))
+            for at, text in sorted(typed.items())
+        ]
+
+    @staticmethod
+    def component(text: str, before: Any, text_before: str) -> Any:
+        if text == text_before:
+            return before
+        return split(text) if isinstance(before, list) else text
+
+
+def split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+class Rows(forms.BaseFormSet[PropertyForm]):
+    """The properties of a card in their order, then the new ones."""
+
+    def __init__(self, data: Any, *, originals: Sequence[Property], **kwargs: Any) -> None:
+        self.originals = originals
+        super().__init__(data, prefix="rows", **kwargs)
+
+    def get_form_kwargs(self, index: int | None) -> dict[str, Any]:
+        known = index is not None and index < len(self.originals)
+        original = self.originals[cast(int, index)] if known else None
+        return {**super().get_form_kwargs(index), "original": original}
+
+    def properties(self) -> list[Property]:
+        """What the card has from now on. Originals without a row in the form stay."""
+        written = [row.result for row in self.forms if row.result]
+        return [*written, *self.originals[len(self.forms) :]]
+
+
+RowSet = cast(
+    type[Rows],
+    forms.formset_factory(PropertyForm, formset=Rows, extra=0, max_num=MAX_ROWS, validate_max=True),
+)
+
+
+class CardForm(forms.Form):
+    """A card with its rows. `base` is the rev whose rows these are; `seen` the newest rev that the
+    person has been shown: it guards what somebody else has written meanwhile."""
+
+    base = forms.IntegerField(widget=forms.HiddenInput)
+    seen = forms.IntegerField(widget=forms.HiddenInput)
+    fn = forms.CharField(
+        label=_("Name on the card"),
+        max_length=500,
+        help_text=_("Whoever holds the card sees it."),
+        widget=forms.TextInput({"autocomplete": "name"}),
+    )
+    label = forms.CharField(
+        label=_("Label"),
+        max_length=100,
+        required=False,
+        help_text=_("Such as Work or Private. Only you see it."),
+    )
+    photo = forms.FileField(
+        label=_("Photo"),
+        required=False,
+        help_text=_("JPEG, PNG or WebP, up to 5 MB. Place and camera are taken out of it."),
+        widget=forms.FileInput({"accept": "image/jpeg,image/png,image/webp"}),
+    )
+    remove_photo = forms.BooleanField(label=_("Remove the photo"), required=False)
+    photo_circles = CirclesField(label=_("Who sees the photo"), required=False)
+
+    def __init__(
+        self,
+        data: Any = None,
+        files: Any = None,
+        *,
+        card: Card,
+        base: CardRevision | None,
+        circles: Sequence[Circle],
+    ) -> None:
+        written = base or card
+        super().__init__(
+            data,
+            files,
+            initial={
+                "base": base.rev if base else 0,
+                "seen": base.rev if base else 0,
+                "fn": written.fn,
+                "label": written.label,
+                "photo_circles": written.photo_circles,
+            },
+        )
+        self.card = card
+        cast(CirclesField, self.fields["photo_circles"]).choices = audience(circles)
+        if not card.photo:
+            del self.fields["remove_photo"]
+        new = [{"name": name} for name in FIRST_ROWS] if base is None else []
+        self.rows = RowSet(
+            data,
+            originals=written.properties,
+            initial=[*({} for _each in written.properties), *new],
+            form_kwargs={"circles": circles},
+        )
+
+    def clean_fn(self) -> str:
+        fn: str = self.cleaned_data["fn"]
+        try:
+            vcard.from_json([{"name": "fn", "value": fn, "params": {}}])
+        except vcard.VCardError as error:
+            raise ValidationError(error.reason) from error
+        return fn
+
+    def clean_photo(self) -> str:
+        """The name that the picture was kept under; empty without one."""
+        upload: UploadedFile[Any] | None = self.cleaned_data["photo"]
+        return photos.keep(self.card, upload.read(photos.MAX_BYTES + 1)) if upload else ""
+
+    def is_valid(self) -> bool:
+        return self.rows.is_valid() and super().is_valid()
+
+    def show_again(self, seen: int) -> None:
+        """Keep what was typed; saved once more, it is written over the rev `seen`."""
+        data = cast(QueryDict, self.data).copy()
+        data["seen"] = str(seen)
+        self.data = data
+
+    @transaction.atomic
+    def save(self, person: User) -> Card:
+        """Write the card. Raises StaleCard if it is no longer what the person has been shown."""
+        form, card = self.cleaned_data, self.card
+        if card.rev:
+            card = Card.objects.select_for_update().get(pk=card.pk)
+            if newest_rev(card) != form["seen"]:
+                raise StaleCard(card.pk)
+        card.fn, card.label, card.properties = form["fn"], form["label"], self.rows.properties()
+        if form["photo"] or form.get("remove_photo"):
+            card.photo = form["photo"]
+        card.photo_circles = form["photo_circles"] if card.photo else []
+        card.changed_by, card.changed_via = person, Door.WEB
+        card.save()
+        return card
+
+
+def newest_rev(card: Card) -> int:
+    """The rev of the card's content. An exchange moves the card's own rev and changes nothing of
+    what its owner edits, so it must not get in the way of an edit."""
+    newest = card.revisions.first()
+    return newest.rev if newest else 0
+
+
+class FirstCardForm(forms.Form):
+    """The shortest card there is, for whoever has none yet and wants to exchange."""
+
+    fn = CardForm.base_fields["fn"]
+    tel = forms.CharField(
+        label=_("Phone"), required=False, widget=forms.TextInput({"inputmode": "tel"})
+    )
+    email = forms.EmailField(label=_("Email"), required=False)
+
+    clean_fn = CardForm.clean_fn
+
+    def clean_tel(self) -> str:
+        tel: str = self.cleaned_data["tel"]
+        try:
+            vcard.from_json([{"name": "tel", "value": tel, "params": {}}] if tel else [])
+        except vcard.VCardError as error:
+            raise ValidationError(error.reason) from error
+        return tel
+
+    def offer(self, person: User) -> tuple[Card, list[str]]:
+        """The card that `person` gives: the one made here, which needs no circles."""
+        return self.save(person), []
+
+    def save(self, person: User) -> Card:
+        """Whoever holds it sees all of it, as the form says."""
+        card = Card(
+            owner=person,
+            fn=self.cleaned_data["fn"],
+            properties=[
+                Property(name=name, value=self.cleaned_data[name], params={}, circles=[EVERYONE])
+                for name in ("tel", "email")
+                if self.cleaned_data[name]
+            ],
+            changed_by=person,
+            changed_via=Door.WEB,
+        )
+        card.save()
+        return card

@@ -1,0 +1,14 @@
+"""Pages of an owner's cards, and the photos."""
+
+from django.urls import path
+
+from cards import views
+
+urlpatterns = [
+    path("cards/", views.card_list, name="cards"),
+    path("cards/new/", views.new_card, name="card-new"),
+    path("cards/row/", views.new_row, name="card-row"),
+    path("cards/<uuid:pk>/", views.edit_card, name="card"),
+    path("cards/<uuid:pk>/retire/", views.retire_card, name="card-retire"),
+    path("photos/<str:name>", views.photo, name="photo"),
+]

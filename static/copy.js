@@ -1,0 +1,14 @@
+// Buttons that copy a field: data-copy names it, data-copied is what the button says then.
+"use strict";
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  const field = document.getElementById(button.dataset.copy);
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    field.select();
+    // Without TLS a browser has no clipboard for pages; the selected text can be copied by hand.
+    if (!navigator.clipboard) return;
+    await navigator.clipboard.writeText(field.value);
+    button.textContent = button.dataset.copied;
+  });
+}

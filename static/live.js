@@ -1,0 +1,155 @@
+// Keeps an open page as new as the server. A frame of the WebSocket is only a hint: what has
+// changed is read again from the page's own address, so nothing is shown that it would not show.
+//
+// [data-live] is a part that is read again whenever it may be out of date, [data-card] one that
+// shows a single card; each has an id and, in data-url, where to read it. What is said about it
+// stands in data attributes of #news. Frames and close codes: docs/wire.md.
+"use strict";
+
+(() => {
+  const SIGNED_OUT = 4401;
+  const LONGEST_WAIT = 30000; // milliseconds
+  const SHOWN_FOR = 6000;
+
+  const news = document.getElementById("news");
+  const offline = document.getElementById("offline");
+  const busy = new Map(); // id of a part that is being read -> { again, done }
+  let tries = 0;
+  let waiting;
+
+  function connect() {
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(`${scheme}//${location.host}/ws/v1/`, ["cards.v1.json"]);
+    socket.addEventListener("open", () => {
+      tries = 0;
+      offline.hidden = true;
+      // Whatever happened between the making of this page, or the last socket, and this one.
+      readAll();
+    });
+    socket.addEventListener("message", (event) => hear(JSON.parse(event.data)));
+    socket.addEventListener("close", (event) => lost(event.code));
+  }
+
+  function lost(code) {
+    if (code === SIGNED_OUT) {
+      location.assign(news.dataset.signIn);
+      return;
+    }
+    offline.hidden = false;
+    const longest = Math.min(LONGEST_WAIT, 500 * 2 ** tries);
+    tries += 1;
+    waiting = setTimeout(connect, longest * (0.5 + Math.random() / 2));
+  }
+
+  function hear(frame) {
+    const on = { card: cardChanged, binding: bindingChanged, removed: cardRemoved }[frame.type];
+    if (on) on(frame);
+  }
+
+  async function cardChanged(frame) {
+    const places = document.querySelectorAll(`[data-card="${frame.card}"]`);
+    const lines = await Promise.all([...places].map((place) => readAndShow(place.id)));
+    const changed = [...new Set(lines.flat())].join(", ");
+    say(changed ? "changedLines" : "changed", frame.view.fn, changed);
+  }
+
+  function bindingChanged(frame) {
+    const { side, state, owner, holder } = frame.binding;
+    if (side === "holder") say("held", owner.name);
+    else say(state === "active" ? "holder" : "holderGone", holder.name);
+    readAll();
+  }
+
+  function cardRemoved(frame) {
+    const instead = document.getElementById("removed");
+    for (const place of document.querySelectorAll(`[data-card="${frame.card}"]`)) {
+      say("removed", place.dataset.name);
+      place.replaceWith(instead ? instead.content.cloneNode(true) : "");
+    }
+    readAll();
+  }
+
+  function readAll() {
+    for (const part of document.querySelectorAll("[data-live]")) read(part.id);
+  }
+
+  async function readAndShow(id) {
+    const lines = await read(id);
+    const place = document.getElementById(id);
+    if (place) {
+      place.classList.add("changed");
+      setTimeout(() => place.classList.remove("changed"), SHOWN_FOR);
+    }
+    return lines;
+  }
+
+  // Reads a part again and resolves to the lines that are new in it. A part that is being read is
+  // not read a second time beside that, but once more afterwards.
+  function read(id) {
+    const running = busy.get(id);
+    if (running) {
+      running.again = true;
+      return running.done;
+    }
+    const run = { again: false };
+    busy.set(id, run);
+    run.done = readUntilQuiet(id, run);
+    return run.done;
+  }
+
+  async function readUntilQuiet(id, run) {
+    const lines = [];
+    do {
+      run.again = false;
+      lines.push(...(await replace(document.getElementById(id))));
+    } while (run.again);
+    busy.delete(id);
+    return lines;
+  }
+
+  async function replace(place) {
+    const fresh = place && (await fetched(place));
+    if (!fresh || !place.isConnected || fresh.isEqualNode(place)) return [];
+    const focused = place.contains(document.activeElement) && document.activeElement.id;
+    const lines = newLines(place, fresh);
+    place.replaceWith(fresh);
+    htmx.process(fresh);
+    if (focused) document.getElementById(focused)?.focus();
+    return lines;
+  }
+
+  // The same part as it is now; undefined if the server is away, or it is not ours to see.
+  async function fetched(place) {
+    try {
+      const answer = await fetch(place.dataset.url, { redirect: "error" });
+      if (!answer.ok) return undefined;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      return page.getElementById(place.id);
+    } catch (error) {
+      if (error instanceof TypeError) return undefined; // what fetch throws when it fails
+      throw error;
+    }
+  }
+
+  function newLines(place, fresh) {
+    const known = new Set([...place.querySelectorAll("[data-line]")].map((line) => line.textContent));
+    const lines = [...fresh.querySelectorAll("[data-line]")];
+    return lines.filter((line) => !known.has(line.textContent)).map((line) => line.dataset.line);
+  }
+
+  function say(what, name, lines = "") {
+    const text = news.dataset[what].replace("{name}", name).replace("{lines}", lines);
+    const line = document.createElement("span");
+    line.textContent = text;
+    news.replaceChildren(line);
+    setTimeout(() => line.remove(), SHOWN_FOR);
+  }
+
+  window.addEventListener("online", () => {
+    if (offline.hidden) return;
+    clearTimeout(waiting);
+    connect();
+  });
+
+  connect();
+})();

@@ -1,0 +1,132 @@
+"""The pages in a real browser, against a real server: what changes is seen without a reload."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cardsite.demo import PASSWORD
+from tests.servers import CHROMIUM, Server, running_server
+
+AT_ONCE = 1000  # milliseconds that a live change may take
+
+SignIn = Callable[[str], Page]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("browser"), DEMO="1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Ended with this module: while it runs, its event loop is in the way of other tests'."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """What the browsers had to complain of, a breach of the policy included: nothing."""
+    heard: list[str] = []
+    yield heard
+    assert heard == []
+
+
+@pytest.fixture
+def sign_in(chromium: Browser, server: Server, complaints: list[str]) -> Iterator[SignIn]:
+    """A window of its own for each person."""
+    contexts = []
+
+    def signed_in(name: str) -> Page:
+        context = chromium.new_context(base_url=server.url)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.extend([said.text] * (said.type == "error")))
+        page.goto("/account/login/")
+        page.get_by_label("Email").fill(f"{name}@example.org")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Cards I hold")).to_be_visible()
+        return page
+
+    yield signed_in
+    for context in contexts:
+        context.close()
+
+
+def change_phone(page: Page, number: str) -> None:
+    page.goto("/cards/")
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Phone").first.fill(number)
+    page.get_by_role("button", name="Save").last.click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+
+
+def test_a_changed_number_shows_on_the_other_page_without_reload(sign_in: SignIn) -> None:
+    alice, bob = sign_in("alice"), sign_in("bob")
+    bob.evaluate("window.notReloaded = true")
+    change_phone(alice, "+43 1 555 7777")
+    expect(bob.get_by_text("+43 1 555 7777")).to_be_visible(timeout=AT_ONCE)
+    expect(bob.locator("#news")).to_have_text("Alice Example changed: Phone (work, voice)")
+    expect(bob.locator("li.changed")).to_contain_text("Alice Example")
+    bob.get_by_role("link", name="Alice Example").click()
+    bob.evaluate("window.notReloaded = true")
+    change_phone(alice, "+43 1 555 8888")
+    expect(bob.get_by_text("+43 1 555 8888")).to_be_visible(timeout=AT_ONCE)
+    assert bob.evaluate("window.notReloaded")
+
+
+def test_what_was_missed_while_the_server_was_away_is_there_afterwards(
+    sign_in: SignIn, server: Server, complaints: list[str]
+) -> None:
+    bob = sign_in("bob")
+    expect(bob.locator("#offline")).to_be_hidden()
+    server.stop()
+    expect(bob.locator("#offline")).to_be_visible()
+    server.start()
+    change_phone(sign_in("alice"), "+43 1 555 9999")
+    expect(bob.locator("#offline")).to_be_hidden(timeout=10_000)
+    expect(bob.get_by_text("+43 1 555 9999")).to_be_visible()
+    complaints[:] = [said for said in complaints if "ERR_CONNECTION_REFUSED" not in said]
+
+
+def test_rows_are_added_in_place_and_seen_by_whom_they_are_shown(sign_in: SignIn) -> None:
+    alice, carol = sign_in("alice"), sign_in("carol")
+    carol.get_by_role("link", name="Alice Example").click()
+    alice.goto("/cards/")
+    alice.get_by_role("link", name="Edit").click()
+    alice.get_by_label("Name on the card").fill("Alice E. Example")
+    alice.get_by_label("What to add").select_option("bday")
+    alice.get_by_role("button", name="Add", exact=True).click()
+    row = alice.get_by_role("group", name="Birthday")
+    row.get_by_label("Birthday").fill("--04-12")
+    row.get_by_label("Family").check()
+    expect(alice.get_by_label("Name on the card")).to_have_value("Alice E. Example")
+    alice.get_by_role("button", name="Save").last.click()
+    expect(carol.get_by_text("April 12")).to_be_visible(timeout=AT_ONCE)
+
+
+def test_a_card_that_is_taken_back_leaves_the_open_page(sign_in: SignIn) -> None:
+    bob, carol = sign_in("bob"), sign_in("carol")
+    carol.get_by_role("link", name="Bob Sample").click()
+    bob.goto("/cards/")
+    bob.get_by_role("link", name="Who holds it").click()
+    bob.get_by_role("link", name="Carol Model").click()
+    bob.get_by_role("link", name="Take the card back").click()
+    bob.get_by_role("button", name="Take it back").click()
+    expect(carol.get_by_text("no longer shared with you").first).to_be_visible(timeout=AT_ONCE)
+    expect(carol.get_by_text("+49 30 555 0101")).to_have_count(0)
+
+
+def test_signing_out_in_one_tab_ends_the_others(sign_in: SignIn) -> None:
+    bob = sign_in("bob")
+    other = bob.context.new_page()
+    other.goto("/cards/")
+    bob.locator(".account summary").click()
+    bob.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
