@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint schema bench clean
+.PHONY: run test lint bench pictures clean
 
 run: .venv/run
 	@$(BIN)/python manage.py serve
@@ -26,6 +26,10 @@ lint: .venv/test
 
 bench: .venv/test
 	$(BIN)/python -m bench
+
+pictures: .venv/test
+	$(BIN)/python -m tests.servers --install
+	PYTHONPATH=. $(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv var

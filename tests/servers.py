@@ -24,6 +24,13 @@ STARTING_TIME = 60.0  # seconds
 # A program that the tests start, and the Debian package that brings it.
 NEEDED = {"chromium": "chromium"}
 
+# How Playwright starts it. As root it has no sandbox; in the background it would call home.
+CHROMIUM: dict[str, Any] = {
+    "executable_path": shutil.which("chromium"),
+    "args": ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    "handle_sigint": False,
+}
+
 
 def install_missing() -> None:
     missing = [package for program, package in NEEDED.items() if not shutil.which(program)]
