@@ -1,19 +1,21 @@
 """REST: signing up, in and out; the person; the person's devices."""
 
+import logging
 import zoneinfo
 from typing import Any, cast
 
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
-from django.db import transaction
-from django.db.models import QuerySet
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.urls import path
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import PermissionDenied, Throttled
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,6 +23,12 @@ from rest_framework.views import APIView
 
 from accounts import devices
 from accounts.models import Device, User
+
+FAILURES_KEPT = 300  # seconds that allauth remembers a failed sign-in
+TAKEN = gettext_lazy("Somebody has signed up with this address.")
+NOT_APPLES = gettext_lazy("This is not an APNs token.")
+
+logger = logging.getLogger(__name__)
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
@@ -33,6 +41,18 @@ class UserSerializer(serializers.ModelSerializer[User]):
         if zone not in zoneinfo.available_timezones():
             raise serializers.ValidationError(_("This time zone is not known."))
         return zone
+
+    def update(self, user: User, changes: dict[str, Any]) -> User:
+        for name, value in changes.items():
+            setattr(user, name, value)
+        try:
+            # These columns alone: an erasure since the row was read must not be undone.
+            user.save(update_fields=[*changes])
+        except IntegrityError as error:
+            raise serializers.ValidationError(
+                {"username": _("Somebody has taken this username just now.")}
+            ) from error
+        return user
 
 
 class DeviceSerializer(serializers.ModelSerializer[Device]):
@@ -54,18 +74,31 @@ class DeviceSerializer(serializers.ModelSerializer[Device]):
         ]
         read_only_fields = ["platform"]
 
+    def validate_push_token(self, push_token: str) -> str:
+        assert self.instance  # noqa: S101  (only signing in makes devices)
+        if not fits(push_token, self.instance.platform):
+            raise serializers.ValidationError(NOT_APPLES)
+        return push_token
+
     def get_current(self, device: Device) -> bool:
         """Whether this is the device that asks."""
         request = self.context.get("request")
         return request is not None and request.auth == device
 
     def update(self, device: Device, changes: dict[str, Any]) -> Device:
-        push_token = changes.pop("push_token", None)
         with transaction.atomic():
-            device = super().update(device, changes)
-            if push_token is not None:
-                devices.register_push_token(device, push_token)
+            if "name" in changes:
+                device.name = changes["name"]
+                # This column alone: a revocation since the row was read must not be undone.
+                device.save(update_fields=["name"])
+            if "push_token" in changes:
+                devices.register_push_token(device, changes["push_token"])
         return device
+
+
+def fits(push_token: str, platform: str) -> bool:
+    """Apple's tokens are at most 100 bytes, in hexadecimal; the column holds 200 characters."""
+    return platform != Device.Platform.IOS or len(push_token) <= 200
 
 
 class TerminalSerializer(serializers.Serializer[Any]):
@@ -77,14 +110,13 @@ class TerminalSerializer(serializers.Serializer[Any]):
     push_token = serializers.CharField(max_length=4096, allow_blank=True, default="")
 
     def validate(self, terminal: dict[str, Any]) -> dict[str, Any]:
-        # Apple's tokens are at most 100 bytes, in hexadecimal; the column holds 200 characters.
-        if terminal["platform"] == Device.Platform.IOS and len(terminal["push_token"]) > 200:
-            raise serializers.ValidationError({"push_token": _("This is not an APNs token.")})
+        if not fits(terminal["push_token"], terminal["platform"]):
+            raise serializers.ValidationError({"push_token": NOT_APPLES})
         return terminal
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
-    email = serializers.EmailField()
+    email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
     device = TerminalSerializer()
 
@@ -93,12 +125,17 @@ class SignUpSerializer(CredentialsSerializer):
     name = serializers.CharField(max_length=200)
 
     def validate_email(self, email: str) -> str:
-        if User.objects.filter(email=email.lower()).exists():
-            raise serializers.ValidationError(_("Somebody has signed up with this address."))
-        return email.lower()
+        email = email.lower()
+        confirmed = Q(emailaddress__email=email, emailaddress__verified=True)
+        if User.objects.filter(Q(email=email) | confirmed).exists():
+            raise serializers.ValidationError(TAKEN)
+        return email
 
     def validate(self, form: dict[str, Any]) -> dict[str, Any]:
-        validate_password(form["password"], User(email=form["email"], name=form["name"]))
+        try:
+            validate_password(form["password"], User(email=form["email"], name=form["name"]))
+        except ValidationError as error:
+            raise serializers.ValidationError({"password": error.messages}) from error
         return form
 
 
@@ -119,6 +156,15 @@ def signed_in(request: Request, user: User, terminal: dict[str, Any]) -> Respons
     )
 
 
+def confirm(request: Request, address: EmailAddress) -> None:
+    """Ask for the address to be confirmed. The account is there even if the mail server is not:
+    the page of addresses sends it again."""
+    try:
+        address.send_confirmation(request, signup=True)
+    except OSError:
+        logger.exception("No confirmation could be sent to person %s", address.user_id)
+
+
 class SignUpView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -130,18 +176,32 @@ class SignUpView(APIView):
         form = SignUpSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         person = form.validated_data
-        with transaction.atomic():
-            user = User.objects.create_user(
-                person["email"],
-                person["password"],
-                name=person["name"],
-                username=User.objects.free_username(person["name"]),
-                language=get_language(),
-            )
-            address = EmailAddress.objects.create(user=user, email=user.email, primary=True)
-            response = signed_in(request, user, person["device"])
-        address.send_confirmation(request, signup=True)
+        try:
+            with transaction.atomic():
+                user = User.objects.create_user(
+                    person["email"],
+                    person["password"],
+                    name=person["name"],
+                    username=User.objects.free_username(person["name"]),
+                    language=get_language(),
+                )
+                address = EmailAddress.objects.create(user=user, email=user.email, primary=True)
+                response = signed_in(request, user, person["device"])
+        except IntegrityError as error:  # signed up twice at once
+            raise serializers.ValidationError({"email": TAKEN}) from error
+        confirm(request, address)
         return response
+
+
+def authenticated(request: Request, email: str, password: str) -> User | None:
+    """The person who may sign in with these. Raises Throttled, as allauth's adapter also stops
+    whoever guesses at one address from many places."""
+    try:
+        user = get_adapter(request).authenticate(request._request, email=email, password=password)
+    except ValidationError as error:
+        raise Throttled(wait=FAILURES_KEPT) from error
+    # The adapter also answers with a person whose account is closed.
+    return cast(User, user) if user and user.is_active else None
 
 
 class SessionView(APIView):
@@ -149,10 +209,15 @@ class SessionView(APIView):
 
     def get_authenticators(self) -> list[Any]:
         # Signing in needs no token, and an old one that has died must not be in the way.
-        return [] if self.request.method == "POST" else super().get_authenticators()
+        return [] if self.signs_in() else super().get_authenticators()
 
     def get_permissions(self) -> Any:
-        return [AllowAny()] if self.request.method == "POST" else super().get_permissions()
+        return [AllowAny()] if self.signs_in() else super().get_permissions()
+
+    def signs_in(self) -> bool:
+        # The schema is made from views without a request.
+        request = cast(Request | None, self.request)
+        return request is not None and request.method == "POST"
 
     @extend_schema(request=CredentialsSerializer, responses={201: SessionSerializer}, auth=[])
     def post(self, request: Request) -> Response:
@@ -160,13 +225,10 @@ class SessionView(APIView):
         form = CredentialsSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         given = form.validated_data
-        # allauth's adapter also slows down whoever guesses at one address from many places.
-        user = get_adapter(request).authenticate(
-            request._request, email=given["email"].lower(), password=given["password"]
-        )
+        user = authenticated(request, given["email"].lower(), given["password"])
         if user is None:
             raise serializers.ValidationError(_("The address or the password is wrong."))
-        return signed_in(request, cast(User, user), given["device"])
+        return signed_in(request, user, given["device"])
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request: Request) -> Response:

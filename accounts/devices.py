@@ -35,6 +35,8 @@ def _sign_in(
     if device and device.user_id != user.pk:
         revoke(device)
         device = None
+    if device and device.platform != platform:
+        unregister_push_token(device)
     device = device or Device(user=user, identifier_hash=identifier_hash)
     device.platform = platform
     device.name = name or device.name
@@ -53,14 +55,14 @@ def register_push_token(device: Device, push_token: str) -> None:
     An empty token takes away the one the device has. Desktop devices have none.
     """
     unregister_push_token(device)
-    if not push_token:
+    if not push_token or device.platform == Device.Platform.DESKTOP:
         return
     fields = {"user": device.user, "name": device.name, "active": True}
     if device.platform == Device.Platform.IOS:
         apns, _ = APNSDevice.objects.update_or_create(registration_id=push_token, defaults=fields)
         Device.objects.filter(apns=apns).update(apns=None)
         device.apns = apns
-    elif device.platform == Device.Platform.ANDROID:
+    else:
         gcm, _ = GCMDevice.objects.update_or_create(registration_id=push_token, defaults=fields)
         Device.objects.filter(gcm=gcm).update(gcm=None)
         device.gcm = gcm

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import segno
 from django.db import IntegrityError, transaction
@@ -200,8 +201,11 @@ class InvitationView(OwnInvitations):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def as_uuid(text: str) -> Any:
-    return serializers.UUIDField().run_validation(text)
+def as_uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Http404 from error
 
 
 def invitation_with(code: str, person: User) -> Invitation:
@@ -281,7 +285,9 @@ class RequestSerializer(serializers.ModelSerializer[Request]):
         return "waiting" if timezone.now() < asked.expires_at else "expired"
 
     def get_view(self, asked: Request) -> dict[str, Any] | None:
-        """What is offered."""
+        """What is offered, for as long as it can be taken."""
+        if self.get_incoming(asked) and self.get_state(asked) != "waiting":
+            return None
         return asked.card.visible_to(asked.circles)
 
 
@@ -416,6 +422,13 @@ class HolderChangeSerializer(serializers.ModelSerializer[Binding]):
         model = Binding
         fields = ["nickname", "note", "tags"]
 
+    def update(self, binding: Binding, changes: dict[str, Any]) -> Binding:
+        for name, value in changes.items():
+            setattr(binding, name, value)
+        # These columns alone: a revocation since the row was read must not be undone.
+        binding.save(update_fields=[*changes])
+        return binding
+
 
 class OwnerChangeSerializer(serializers.Serializer[Binding]):
     circles = CirclesField()
@@ -432,8 +445,10 @@ class OwnBindings(generics.GenericAPIView[Binding]):
         me = user_of(self.request)
         sides = {"holder": Q(holder=me), "owner": Q(card__owner=me)}
         either = sides["holder"] | sides["owner"]
-        wanted = sides.get(self.request.query_params.get("side", ""), either)
-        return Binding.objects.active().complete().filter(wanted)
+        side = self.request.query_params.get("side")
+        if side not in (None, *sides):
+            raise serializers.ValidationError({"side": _("It is holder or owner.")})
+        return Binding.objects.active().complete().filter(sides[side] if side else either)
 
 
 class BindingListView(OwnBindings, generics.ListAPIView[Binding]):
@@ -509,13 +524,12 @@ class BlockSerializer(serializers.ModelSerializer[Block]):
 
 
 def known_to(person: User) -> QuerySet[User]:
-    """All with whom there ever was a card or a request. Of others it is not told whether they are
-    here."""
+    """All with whom there ever was a card, and who asked for one. Of others, also of those whom
+    this person has asked in vain, it is not told whether they are here."""
     return User.objects.filter(
         Q(bindings__card__owner=person)
         | Q(cards__bindings__holder=person)
         | Q(requests_sent__recipient=person)
-        | Q(requests_received__sender=person)
     ).distinct()
 
 

@@ -10,14 +10,16 @@ from typing import NamedTuple
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import devices
-from accounts.models import Circle, Device, User
+from accounts.models import Circle, Device, IdempotentReply, User
 from bindings.models import (
     REQUEST_LIFETIME,
     Binding,
@@ -279,18 +281,29 @@ def erase(user: User) -> None:
     """
     for binding in Binding.objects.filter(holder=user, ended_at=None):
         leave(binding)
-    for card in Card.objects.kept().filter(owner=user):
+    for card in Card.objects.select_for_update().kept().filter(owner=user).order_by("pk"):
         card.retire()
-    Binding.objects.filter(holder=user).update(nickname="", note="", tags=[])
-    Request.objects.filter(Q(sender=user) | Q(recipient=user)).delete()
+    # What others noted beside the cards that are gone goes with them.
+    Binding.objects.filter(Q(holder=user) | Q(card__owner=user)).update(
+        nickname="", note="", tags=[]
+    )
+    addresses = EmailAddress.objects.filter(user=user).values_list("email", flat=True)
+    names = {user.username, user.email, *addresses}
+    Request.objects.alias(asked=Lower("to")).filter(
+        Q(sender=user) | Q(recipient=user) | Q(asked__in=names)
+    ).delete()
     Block.objects.filter(Q(blocker=user) | Q(blocked=user)).delete()
     Circle.objects.filter(owner=user).delete()
     EmailAddress.objects.filter(user=user).delete()
     for device in Device.objects.filter(user=user).select_related("apns", "gcm"):
         devices.revoke(device)
+    Device.objects.filter(user=user).update(name="")
+    IdempotentReply.objects.filter(user=user).delete()
+    # Nobody can have signed up with these, so they are free.
     user.email = f"erased-{user.pk}@invalid"
-    user.username = f"erased-{user.pk}"
+    user.username = f"erased:{user.pk}"
     user.name = ""
+    user.language, user.time_zone = settings.LANGUAGE_CODE, "UTC"
     user.is_active = user.is_staff = user.is_superuser = False
     user.set_unusable_password()
     user.save()

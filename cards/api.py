@@ -4,6 +4,7 @@ import base64
 import binascii
 from typing import Any, cast
 
+from django.core.exceptions import RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
 from django.db.models import QuerySet
@@ -85,7 +86,7 @@ class OwnCards(generics.GenericAPIView[Card]):
         named = self.request.headers.get("If-Match")
         if named is None:
             raise PreconditionRequired
-        if named.strip() not in ("*", f'"{card.rev}"'):
+        if {"*", f'"{card.rev}"'}.isdisjoint(each.strip() for each in named.split(",")):
             raise PreconditionFailed
         return card
 
@@ -141,7 +142,9 @@ class CardView(OwnCards):
 
     def change(self, *, partial: bool) -> Response:
         card = self.card_to_change()
-        form = self.get_serializer(card, data=self.request.data, partial=partial)
+        form = CardSerializer(card, data=self.request.data, context={"request": self.request})
+        # The serializer's own `partial` would let each property leave something out as well.
+        form.fields["fn"].required = not partial
         form.is_valid(raise_exception=True)
         whole = {} if partial else {"label": "", "properties": []}
         for name, value in {**whole, **form.validated_data}.items():
@@ -150,12 +153,25 @@ class CardView(OwnCards):
         return self.answer(card)
 
 
+FORM = 64 * 1024  # octets of a form beside its file
 BINARY = {"type": "string", "format": "binary"}
 
 
 def upload_schema(**fields: Any) -> dict[str, Any]:
     """How the API schema describes a form with a file."""
     return {"type": "object", "properties": {"file": BINARY, **fields}, "required": ["file"]}
+
+
+class UploadView(APIView):
+    """A door for files. What says that it is too large is refused before any of it is read."""
+
+    largest: int  # octets, what the form adds to the file included
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        said = request.headers.get("Content-Length", "")
+        if said.isdecimal() and int(said) > self.largest:
+            raise RequestDataTooBig
 
 
 class PictureParser(BaseParser):
@@ -167,8 +183,11 @@ class PictureParser(BaseParser):
         return stream.read(photos.MAX_BYTES + 1)
 
 
-class PhotoView(OwnCards):
-    """The photo of a card. It is hidden until its circles are given: `?circles=*` or ids."""
+class PhotoView(UploadView, OwnCards):
+    """The photo of a card. It is hidden until its circles are given: `?circles=*` or ids; with
+    `?circles=` it is hidden again."""
+
+    largest = photos.MAX_BYTES + FORM
 
     serializer_class = PhotoSerializer
     parser_classes = (MultiPartParser, PictureParser)
@@ -215,7 +234,9 @@ class PhotoView(OwnCards):
 
 
 def given_circles(request: Request, given: list[str]) -> list[str]:
-    field = PhotoSerializer(data={"circles": given}, context={"request": request})
+    """The circles that a query or a form names. An empty one names none."""
+    named = [each for each in given if each]
+    field = PhotoSerializer(data={"circles": named}, context={"request": request})
     field.is_valid(raise_exception=True)
     return cast(list[str], field.validated_data["circles"])
 
@@ -233,8 +254,9 @@ class RevisionListView(generics.ListAPIView[CardRevision]):
         return card.revisions.select_related("changed_by")
 
 
-class ImportView(APIView):
+class ImportView(UploadView):
     parser_classes = (MultiPartParser,)
+    largest = vcard.Limits.size + FORM
 
     @extend_schema(
         request={
@@ -255,13 +277,17 @@ class ImportView(APIView):
         if upload is None:
             raise serializers.ValidationError({"file": _("Send a .vcf file.")})
         circles = given_circles(request, form.getlist("circles"))
+        dry = says_dry_run(request.query_params.get("dry_run", form.get("dry_run", "false")))
         try:
             read = vcard.read(upload.read())
         except vcard.VCardError as error:
             raise serializers.ValidationError({"file": str(error)}) from error
-        dry = "true" in (request.query_params.get("dry_run"), form.get("dry_run"))
-        with transaction.atomic():
-            made = [imported(user_of(request), parsed, circles, dry=dry) for parsed in read]
+        # Pictures are worked on before the transaction: nobody waits for them to write.
+        made = [imported(user_of(request), parsed, circles, dry=dry) for parsed in read]
+        if not dry:
+            with transaction.atomic():
+                for card, _warnings in made:
+                    card.save()
         answer = [
             {"card": CardSerializer(card, context={"request": request}).data, "warnings": said}
             for card, said in made
@@ -272,27 +298,46 @@ class ImportView(APIView):
         )
 
 
+def says_dry_run(given: str) -> bool:
+    try:
+        return bool(serializers.BooleanField().run_validation(given))
+    except serializers.ValidationError as error:
+        raise serializers.ValidationError({"dry_run": error.detail}) from error
+
+
 OURS = {"fn", "version", "prodid", "rev"}  # what a card says of itself and the server knows better
 
 
 def imported(
     owner: User, parsed: vcard.ParsedCard, circles: list[str], *, dry: bool
 ) -> tuple[Card, list[str]]:
-    """The card made of a parsed vCard, saved unless `dry`, and what had to be changed in it."""
+    """The card to be made of a parsed vCard, and what had to be changed in it. Its photo is stored
+    unless `dry`; the card is not."""
     warnings = list(parsed.warnings)
-    fn, *more = [each for each in parsed.properties if each.name == "fn"]
-    kept = [*more, *(each for each in parsed.properties if each.name not in OURS)]
-    card = Card(owner=owner, fn=str(fn.value)[:500], changed_by=owner, changed_via=Door.IMPORT)
-    for inline in [each for each in kept if is_inline(each)]:
-        kept.remove(inline)
-        if inline.name == "photo" and not card.photo:
-            warnings += take_photo(card, inline, circles, dry=dry)
+    card = Card(owner=owner, fn=parsed.fn[:500], changed_by=owner, changed_via=Door.IMPORT)
+    for name in [str(each.value) for each in parsed.properties[1:] if each.name == "fn"]:
+        warnings.append(_("Another name was left out: %s") % name)
+    kept = [each for each in parsed.properties if each.name not in OURS]
+    photo = next((each for each in kept if each.name == "photo" and is_inline(each)), None)
+    for each in kept:
+        if each is photo:
+            warnings += take_photo(card, each, circles, dry=dry)
+        elif is_inline(each):
+            warnings.append(_("%s was left out: only one photo is kept.") % each.name)
         else:
-            warnings.append(_("%s was left out: only one photo is kept.") % inline.name)
-    card.properties = [{**each, "circles": circles} for each in vcard.to_json(kept)]
-    if not dry:
-        card.save()
+            warnings += take(card, each, circles)
     return card, warnings
+
+
+def take(card: Card, given: vcard.Property, circles: list[str]) -> list[str]:
+    """Add the property, if the owner could also write it by hand."""
+    (plain,) = vcard.to_json([given])
+    try:
+        vcard.from_json([plain])
+    except vcard.VCardError as error:
+        return [_("%(name)s was left out: %(why)s") % {"name": given.name, "why": error.reason}]
+    card.properties.append({**plain, "circles": circles})
+    return []
 
 
 def is_inline(each: vcard.Property) -> bool:
@@ -301,12 +346,12 @@ def is_inline(each: vcard.Property) -> bool:
 
 def take_photo(card: Card, inline: vcard.Property, circles: list[str], *, dry: bool) -> list[str]:
     try:
-        picture = base64.b64decode(str(inline.value).partition(",")[2])
-        name = photos.keep(card, picture) if not dry else ""
+        picture = photos.reencoded(base64.b64decode(str(inline.value).partition(",")[2]))
     except (DjangoValidationError, binascii.Error) as error:
         reason = " ".join(error.messages) if isinstance(error, DjangoValidationError) else error
         return [_("The photo was left out: %s") % reason]
-    card.photo, card.photo_circles = name, circles if name else []
+    if not dry:
+        card.photo, card.photo_circles = photos.store(card, picture), circles
     return []
 
 

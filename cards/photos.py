@@ -1,6 +1,8 @@
 """Photos: checked, re-encoded without metadata, and kept under a name made of their content."""
 
 import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
@@ -9,7 +11,8 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from PIL import Image, ImageOps
 
-from cards.models import Card
+if TYPE_CHECKING:
+    from cards.models import Card
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
@@ -17,18 +20,27 @@ KEPT_SIDE = 1024  # pixels; what phones show is smaller
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 
-def keep(card: Card, upload: bytes) -> str:
-    """Store the picture for this card and return its name.
+def keep(card: "Card", upload: bytes) -> str:
+    """Store an uploaded picture for this card and return its name. Raises ValidationError."""
+    return store(card, reencoded(upload))
+
+
+def store(card: "Card", picture: bytes) -> str:
+    """Store a picture that `reencoded` made and return its name.
 
     The name is a keyed hash of card and content: nobody can tell from it, or guess with it,
-    whether a card carries a picture that they know. Raises ValidationError.
+    whether a card carries a picture that they know.
     """
-    picture = reencoded(upload)
     digest = salted_hmac("photo", f"{card.pk}".encode() + picture, algorithm="sha256").hexdigest()
     name = f"{digest[:40]}.jpg"
     if not default_storage.exists(path_of(name)):
         default_storage.save(path_of(name), ContentFile(picture))
     return name
+
+
+def forget(names: Iterable[str]) -> None:
+    for name in names:
+        default_storage.delete(path_of(name))
 
 
 def path_of(name: str) -> str:

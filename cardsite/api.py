@@ -58,6 +58,32 @@ class NewestFirst(pagination.CursorPagination):
             raise exceptions.NotFound(self.invalid_cursor_message) from error
 
 
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {"type": "object", "additionalProperties": True},
+    },
+}
+
+
+def document_problems(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """For the API's schema: whatever is not described is a problem."""
+    result["components"]["schemas"]["Problem"] = PROBLEM
+    said = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    refusal = {"description": "Refused, and why (RFC 9457).", "content": said}
+    for path in result["paths"].values():
+        for operation in path.values():
+            operation["responses"].setdefault("default", refusal)
+    return result
+
+
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """Any error that the API understands, as `application/problem+json`."""
     if isinstance(error, ValidationError):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core import serializers
+from django.db import OperationalError, transaction
 from django.test import Client
 
 from accounts.models import User
@@ -98,10 +99,27 @@ def test_a_fixture_brings_its_own_rows(alice_card: Card) -> None:
     assert not CardUpdate.objects.exists()
 
 
+def test_the_intent_is_written_in_the_cards_own_transaction(alice_card: Card) -> None:
+    """Not after the commit: the process may die between the two."""
+    with transaction.atomic():
+        alice_card.save()
+        assert CardUpdate.objects.get(pk=alice_card.pk).rev == alice_card.rev
+
+
+def test_a_card_whose_intent_cannot_be_written_is_not_saved(
+    alice_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(CardUpdate.objects, "bulk_create", full_disk)
+    with pytest.raises(OperationalError):
+        alice_card.save()
+    assert Card.objects.get(pk=alice_card.pk).rev == alice_card.rev
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_save_that_is_rolled_back_leaves_no_intent(alice_card: Card) -> None:
-    from django.db import transaction
-
     before = CardUpdate.objects.get(pk=alice_card.pk).rev
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         alice_card.save()

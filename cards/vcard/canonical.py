@@ -167,8 +167,12 @@ def _name(name: str) -> str:
 
 def _flat(value: Iterable[Component]) -> list[str]:
     """The strings in it that are not empty."""
-    strings = (text for part in value for text in ([part] if isinstance(part, str) else part))
-    return [text for text in map(clean, strings) if text]
+    return [
+        text
+        for part in value
+        for given in ((part,) if isinstance(part, str) else part)
+        if (text := clean(given))
+    ]
 
 
 def _as_list(value: Value) -> list[Component]:
@@ -256,6 +260,8 @@ _FORMS: dict[str, Callable[[str], str | None]] = {
 
 
 def _params(given: Params) -> Params:
+    if not given:
+        return {}
     params: Params = {}
     for name, values in given.items():
         cleaned = [text for text in map(clean, values) if text]

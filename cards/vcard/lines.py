@@ -51,7 +51,8 @@ class Line:
 
     @property
     def encoding(self) -> str:
-        return "".join(self.params.get("encoding", [])[:1]).strip().lower()
+        values = self.params.get("encoding")
+        return values[0].strip().lower() if values else ""
 
 
 @dataclass

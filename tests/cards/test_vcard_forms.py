@@ -102,6 +102,11 @@ def test_3_0_always_has_a_structured_name(fn: str, others: list[Property], n: st
     assert n in write([Property("fn", fn), *others], "3.0").split("\r\n")
 
 
+def test_every_line_end_and_control_character_is_made_plain() -> None:
+    (note,) = canonical([Property("note", " a\r\nb\rc\x85d\u2028e\u2029f\x00\x1b\x7f\tg\n")])
+    assert note.value == "a\nb\nc\nd\ne\nf\tg"
+
+
 def test_a_card_without_a_name_gets_one() -> None:
     assert "FN:(no name)\r\n" in write([])
     assert "FN:a@example.com\r\n" in write([Property("email", "a@example.com")])

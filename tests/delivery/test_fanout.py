@@ -14,6 +14,7 @@ from bindings import exchange
 from bindings.models import Binding
 from cards.models import Card
 from delivery import fanout, rows
+from delivery.layers import LocalLayer
 from delivery.models import CardUpdate, OfflineMessage
 from tests.conftest import (
     RecordingLayer,
@@ -330,3 +331,16 @@ def test_a_revoked_device_gets_no_rows(quiet: Binding, bob: User) -> None:
     change(quiet.card, tel="+1")
     fanout.run_all()
     assert not OfflineMessage.objects.filter(device=phone).exists()
+
+
+def test_frames_that_nobody_gets_lose_nothing(
+    quiet: Binding, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I7: a hint is never the record."""
+    phone = make_device(bob)
+    catch_up(phone)
+    monkeypatch.setattr(LocalLayer, "publish", lambda *args: None)
+    card = change(quiet.card, tel="+43 1 999")
+    fanout.run_all()
+    (news,) = catch_up(phone)
+    assert (news["rev"], news["view"]["properties"][0]["value"]) == (card.rev, "+43 1 999")
