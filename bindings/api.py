@@ -459,15 +459,26 @@ class BindingListView(OwnBindings, generics.ListAPIView[Binding]):
 
 
 class BindingView(OwnBindings):
+    """A binding; with a vCard type in Accept, the card as its holder sees it."""
+
+    metadata_class = None  # what OPTIONS would answer is no card
     renderer_classes = (JSONRenderer, VCardRenderer, XCardRenderer, JCardRenderer)
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        """The binding; with a vCard type in Accept, the card as its holder sees it."""
-        body = self.get_serializer(self.get_object()).data
-        as_json = request.accepted_renderer.format == "json"
-        if not as_json and body["side"] == "owner":
+    def get_object(self) -> Binding:
+        binding = super().get_object()
+        if not self.in_json() and side_of(binding, self.request) == "owner":
             raise PermissionDenied(_("Ask for your own card at cards/, not through a binding."))
-        return Response(body if as_json else body["card"])
+        return binding
+
+    def in_json(self) -> bool:
+        return bool(self.request.accepted_renderer.format == "json")
+
+    def answer(self, binding: Binding) -> Response:
+        body = self.get_serializer(binding).data
+        return Response(body if self.in_json() else body["card"])
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
+        return self.answer(self.get_object())
 
     @extend_schema(
         request=inline_serializer(
@@ -493,7 +504,7 @@ class BindingView(OwnBindings):
                 form.save()
             except exchange.Gone as error:
                 raise Http404 from error
-        return Response(self.get_serializer(self.get_object()).data)
+        return self.answer(self.get_object())
 
     @extend_schema(responses={204: None})
     def delete(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:

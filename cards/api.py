@@ -113,6 +113,7 @@ class CardListView(OwnCards, generics.ListCreateAPIView[Card]):
 
 
 class CardView(OwnCards):
+    metadata_class = None  # what OPTIONS would answer is no card
     renderer_classes = (JSONRenderer, VCardRenderer, XCardRenderer, JCardRenderer)
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

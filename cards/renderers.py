@@ -34,41 +34,44 @@ def photo_of(photo: Any) -> list[vcard.Property]:
     return [vcard.Property("photo", f"data:image/jpeg;base64,{picture}", {})]
 
 
-def as_problem(context: dict[str, Any], problem: Any) -> bytes:
-    """An error is said as problem details (RFC 9457), whatever was asked for."""
-    context["response"].content_type = "application/problem+json"
-    return JSONRenderer().render(problem)
+class CardRenderer(BaseRenderer):
+    """An answer that is a card, in one of its forms. An error is said as problem details
+    (RFC 9457), whatever was asked for."""
+
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
+        if data is None:
+            return b""
+        if context and context["response"].exception:
+            context["response"].content_type = "application/problem+json"
+            return JSONRenderer().render(data)
+        return self.write(properties_of(data), accepted or "")
+
+    def write(self, card: list[vcard.Property], accepted: str) -> str | bytes:
+        raise NotImplementedError
 
 
-class VCardRenderer(BaseRenderer):
+class VCardRenderer(CardRenderer):
     media_type = "text/vcard"
     format = "vcf"
-    charset = "utf-8"
 
-    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
-        if context and context["response"].exception:
-            return as_problem(context, data)
-        version = _MediaType(accepted or "").params.get("version", "4.0")
-        return vcard.write(properties_of(data), version="3.0" if version == "3.0" else "4.0")
+    def write(self, card: list[vcard.Property], accepted: str) -> str | bytes:
+        version = _MediaType(accepted).params.get("version", "4.0")
+        return vcard.write(card, version="3.0" if version == "3.0" else "4.0")
 
 
-class XCardRenderer(BaseRenderer):
+class XCardRenderer(CardRenderer):
     media_type = "application/vcard+xml"
     format = "xcard"
-    charset = "utf-8"
 
-    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
-        if context and context["response"].exception:
-            return as_problem(context, data)
-        return vcard.xcard.dumps([properties_of(data)])
+    def write(self, card: list[vcard.Property], accepted: str) -> str | bytes:
+        return vcard.xcard.dumps([card])
 
 
-class JCardRenderer(BaseRenderer):
+class JCardRenderer(CardRenderer):
     media_type = "application/vcard+json"
     format = "jcard"
-    charset = "utf-8"
 
-    def render(self, data: Any, accepted: str | None = None, context: Any = None) -> str | bytes:
-        if context and context["response"].exception:
-            return as_problem(context, data)
-        return vcard.jcard.dumps([properties_of(data)])
+    def write(self, card: list[vcard.Property], accepted: str) -> str | bytes:
+        return vcard.jcard.dumps([card])

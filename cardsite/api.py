@@ -40,6 +40,17 @@ class JSONParser(parsers.JSONParser):
         return read
 
 
+class NowhereView(views.APIView):
+    """The end of the API: no door has this address."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise exceptions.NotFound
+
+
 class NewestFirst(pagination.CursorPagination):
     """Cursor pages that neither skip nor repeat while rows come in."""
 

@@ -1,0 +1,162 @@
+"""The admin site itself, and staff's pages of people, devices and circles.
+
+Erasing a person is an action that bindings/admin.py adds: it ends bindings, which are unknown here.
+"""
+
+import zoneinfo
+from typing import Any
+
+from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth import forms as auth_forms
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts import devices
+from accounts.models import Circle, Device, User
+from accounts.staff import ReadOnlyAdmin, StaffAdmin, link_to_person, on_each
+
+admin.site.site_header = admin.site.site_title = "Cardsite"
+admin.site.index_title = _("Staff")
+# One way to sign in, with its throttle: staff come through the same page as everybody.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+
+class LowerCaseEmail(forms.ModelForm[User]):
+    """Compared as it is stored, so that a taken address is an error of the form."""
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).lower()
+
+
+class NewUserForm(LowerCaseEmail, auth_forms.AdminUserCreationForm[User]):
+    username = auth_forms.UsernameField(
+        label=_("Username"), required=False, help_text=_("Left empty, one is found.")
+    )
+
+    class Meta:
+        model = User
+        fields = ("email", "name", "username")
+
+
+class UserForm(LowerCaseEmail, auth_forms.UserChangeForm[User]):
+    time_zone = forms.ChoiceField(
+        label=_("Time zone"),
+        choices=lambda: [(zone, zone) for zone in sorted(zoneinfo.available_timezones())],
+    )
+
+
+@admin.register(User)
+class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
+    form = UserForm
+    add_form = NewUserForm
+    people = ("pk",)
+    list_display = ("email", "username", "name", "is_active", "is_staff", "joined_at")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    ordering = ("email",)
+    readonly_fields = ("joined_at", "last_login")
+    fieldsets = (
+        (None, {"fields": ("email", "password")}),
+        (_("Person"), {"fields": ("name", "username", "language", "time_zone")}),
+        (
+            _("Permissions"),
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+        ),
+        (_("Times"), {"fields": ("joined_at", "last_login")}),
+    )
+    add_fieldsets = (
+        (
+            None,
+            {
+                "classes": ("wide",),
+                "fields": (
+                    "email",
+                    "name",
+                    "username",
+                    "usable_password",
+                    "password1",
+                    "password2",
+                ),
+            },
+        ),
+    )
+
+    POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Nobody gives away, or takes, more than a superuser may."""
+        fixed = super().get_readonly_fields(request, obj)
+        return fixed if request.user.is_superuser else (*fixed, *self.POWERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        out_of_reach = obj is not None and obj.is_superuser and not request.user.is_superuser
+        return not out_of_reach and super().has_change_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """An address that staff have typed is the one to sign in with, and not confirmed."""
+        super().save_model(request, obj, form, change)
+        if "email" in form.changed_data:
+            known = EmailAddress.objects.filter(user=obj)
+            known.filter(Q(primary=True) | Q(email=obj.email)).delete()
+            EmailAddress.objects.create(user=obj, email=obj.email, primary=True)
+
+
+@admin.register(Device)
+class DeviceAdmin(ReadOnlyAdmin[Device]):
+    people = ("user",)
+    list_display = ("shown_name", "person", "platform", "last_seen_at", "revoked_at")
+    list_filter = ("platform", ("revoked_at", admin.EmptyFieldListFilter), "last_seen_at")
+    list_select_related = ("user",)
+    ordering = ("-last_seen_at",)
+    fields = (
+        "id",
+        "person",
+        "platform",
+        "name",
+        "push_token",
+        "push_registered_at",
+        "created_at",
+        "last_seen_at",
+        "revoked_at",
+    )
+    actions = ("revoke",)
+
+    @admin.display(description=_("name"))
+    def shown_name(self, device: Device) -> str:
+        return str(device)
+
+    @admin.display(description=_("person"))
+    def person(self, device: Device) -> str:
+        return link_to_person(device.user)
+
+    @admin.display(description=_("push token"))
+    def push_token(self, device: Device) -> str | None:
+        """Its end: enough to recognise it, not enough to push with it."""
+        registration = device.apns or device.gcm
+        if registration is None:
+            return None
+        return f"{registration._meta.verbose_name} …{registration.registration_id[-6:]}"
+
+    @on_each(
+        _("Revoke"),
+        question=_("These devices are signed out at once. Nothing more is sent to them."),
+    )
+    def revoke(self, request: HttpRequest, device: Device) -> None:
+        devices.revoke(device)
+
+
+@admin.register(Circle)
+class CircleAdmin(ReadOnlyAdmin[Circle]):
+    people = ("owner",)
+    list_display = ("name", "person", "created_at")
+    list_select_related = ("owner",)
+    ordering = ("owner", "name")
+    fields = ("id", "name", "person", "created_at")
+
+    @admin.display(description=_("owner"))
+    def person(self, circle: Circle) -> str:
+        return link_to_person(circle.owner)
