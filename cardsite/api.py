@@ -1,43 +1,16 @@
-"""What all of the API shares: problem details (RFC 9457), the order of lists, and how much JSON
-is read."""
+"""What all of the API shares: problem details (RFC 9457) and the order of lists."""
 
-import io
-import json
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, ValidationError
-from rest_framework import exceptions, pagination, parsers, views
+from rest_framework import exceptions, pagination, views
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cardsite.parsers import TooLarge
+
 HELD_BY_RESPONSE = {"detail", "type", "title", "status", "instance"}
-
-
-class TooLarge(exceptions.APIException):
-    status_code = 413
-    default_detail = "This is larger than what is read here."
-
-
-class JSONParser(parsers.JSONParser):
-    """JSON of at most DATA_UPLOAD_MAX_MEMORY_SIZE octets, which Django sees to for forms alone,
-    and of nothing but characters: half a surrogate pair can be neither kept nor answered."""
-
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        said = stream.read(most + 1)
-        if len(said) > most:
-            raise TooLarge
-        try:
-            read = super().parse(io.BytesIO(said), media_type, parser_context)
-            if b"\\ud" in said.lower():
-                json.dumps(read, ensure_ascii=False).encode()
-        except RecursionError as error:
-            raise exceptions.ParseError("This is nested too deeply.") from error
-        except UnicodeEncodeError as error:
-            raise exceptions.ParseError("Half a surrogate pair is no character.") from error
-        return read
 
 
 class NowhereView(views.APIView):

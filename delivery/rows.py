@@ -132,7 +132,7 @@ def acknowledge(acks: Iterable[tuple[UUID, Ack]]) -> None:
             "WITH said (device_id, subject, rev) AS "  # noqa: S608
             f"(VALUES {', '.join([row] * len(newest))}) "
             "UPDATE delivery_offlinemessage SET acknowledged_at = %s, "
-            f"acknowledged_rev = {LARGER}(acknowledged_rev, said.rev) FROM said "
+            "acknowledged_rev = said.rev FROM said "
             "WHERE delivery_offlinemessage.device_id = said.device_id "
             "AND delivery_offlinemessage.subject = said.subject "
             "AND said.rev > delivery_offlinemessage.acknowledged_rev "
