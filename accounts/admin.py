@@ -15,15 +15,28 @@ from django.contrib.auth import forms as auth_forms
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from push_notifications.admin import DeviceAdmin as PushTokenAdmin
 
 from accounts import devices
 from accounts.models import Circle, Device, User
-from accounts.staff import ReadOnlyAdmin, StaffAdmin, link_to_person, on_each
+from accounts.staff import (
+    BoundedPaginator,
+    HappenedFilter,
+    ReadOnlyAdmin,
+    StaffAdmin,
+    link_to_person,
+    on_each,
+)
 
 admin.site.site_header = admin.site.site_title = "Cardsite"
 admin.site.index_title = _("Staff")
 # One way to sign in, with its throttle: staff come through the same page as everybody.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+# The push tokens keep the admin they came with; its lists only have to bear many rows.
+PushTokenAdmin.list_select_related = ("user",)
+PushTokenAdmin.show_full_result_count = False
+PushTokenAdmin.paginator = BoundedPaginator
 
 
 class LowerCaseEmail(forms.ModelForm[User]):
@@ -109,7 +122,7 @@ class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
 class DeviceAdmin(ReadOnlyAdmin[Device]):
     people = ("user",)
     list_display = ("shown_name", "person", "platform", "last_seen_at", "revoked_at")
-    list_filter = ("platform", ("revoked_at", admin.EmptyFieldListFilter), "last_seen_at")
+    list_filter = ("platform", ("revoked_at", HappenedFilter), "last_seen_at")
     list_select_related = ("user",)
     ordering = ("-last_seen_at",)
     fields = (

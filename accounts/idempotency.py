@@ -9,11 +9,12 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from cryptography.fernet import Fernet
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -60,7 +61,16 @@ def idempotent(method: Callable[..., Response]) -> Callable[..., Response]:
                 return reply
             raise
 
-    return once
+    return cast(Callable[..., Response], documented(once))
+
+
+documented = extend_schema(
+    parameters=[
+        OpenApiParameter(
+            HEADER, str, "header", description="Repeated, it gets the first answer again."
+        )
+    ]
+)
 
 
 def repeated(request: Request, key: str) -> Response | None:

@@ -112,6 +112,15 @@ class ReadOnlyAdmin(StaffAdmin[Row]):
         return False
 
 
+class HappenedFilter(admin.EmptyFieldListFilter):
+    """For a time that is empty until something happens: whether it has."""
+
+    def choices(self, changelist: Any) -> Any:
+        words = (_("All"), _("No"), _("Yes"))
+        for word, choice in zip(words, super().choices(changelist), strict=True):
+            yield {**choice, "display": word}
+
+
 def people_like(term: str) -> list[int]:
     """The first PEOPLE whose address, username or name begins like this."""
     lower = term.lower()

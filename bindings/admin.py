@@ -16,7 +16,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Circle, User
-from accounts.staff import ReadOnlyAdmin, StaffAdmin, link_to, link_to_person, on_each
+from accounts.staff import (
+    HappenedFilter,
+    ReadOnlyAdmin,
+    StaffAdmin,
+    link_to,
+    link_to_person,
+    on_each,
+)
 from bindings import exchange
 from bindings.models import Binding, Block, Exchange, Invitation, Request
 
@@ -146,7 +153,7 @@ class InvitationAdmin(ReadOnlyAdmin[Invitation]):
     people = ("card__owner",)
     ids = ("id", "card")
     list_display = ("id", "offered", "owner", "used", "uses", "open", "created_at", "expires_at")
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at", "expires_at")
+    list_filter = (("revoked_at", HappenedFilter), "created_at", "expires_at")
     list_select_related = ("card__owner",)
     ordering = ("-created_at",)
     fields = (
@@ -197,7 +204,7 @@ class RequestAdmin(ReadOnlyAdmin[Request]):
     people = ("sender", "recipient")
     ids = ("id", "card")
     list_display = ("id", "asks", "asked", "accepted", "created_at", "decided_at", "expires_at")
-    list_filter = ("accepted", ("decided_at", admin.EmptyFieldListFilter), "created_at")
+    list_filter = ("accepted", ("decided_at", HappenedFilter), "created_at")
     list_select_related = ("sender", "recipient")
     ordering = ("-created_at",)
     fields = (

@@ -11,13 +11,7 @@ from django.http import Http404
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import (
-    OpenApiParameter,
-    extend_schema,
-    extend_schema_field,
-    inline_serializer,
-)
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import generics, serializers, status
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.renderers import JSONRenderer
@@ -29,46 +23,26 @@ from accounts.idempotency import idempotent
 from accounts.models import Circle, User
 from bindings import exchange
 from bindings.models import Binding, Block, Invitation, Request
-from cards.models import Card
-from cards.renderers import JCardRenderer, VCardRenderer, XCardRenderer
-from cards.serializers import CirclesField
-
-WEEK = 7 * 24 * 3600
-YEAR = 365 * 24 * 3600
-
-
-def user_of(request: HttpRequest) -> User:
-    return cast(User, request.user)
-
-
-class PersonSerializer(serializers.ModelSerializer[User]):
-    class Meta:
-        model = User
-        fields = ["username", "name"]
-
-
-@extend_schema_field(OpenApiTypes.UUID)
-class OwnCardField(serializers.PrimaryKeyRelatedField[Card]):
-    """A card of the person who asks; any other is unknown."""
-
-    def get_queryset(self) -> QuerySet[Card]:
-        return Card.objects.kept().filter(owner=user_of(self.context["request"]))
-
-
-class OfferSerializer(serializers.Serializer[Any]):
-    """The card that one gives, and the circles through which it is seen."""
-
-    card = OwnCardField()
-    circles = CirclesField(default=list)
-
+from bindings.serializers import (
+    BindingSerializer,
+    BlockSerializer,
+    CircleSerializer,
+    ExchangedSerializer,
+    HolderChangeSerializer,
+    InvitationSerializer,
+    InvitationWithCodeSerializer,
+    NewInvitationSerializer,
+    NewRequestSerializer,
+    OfferSerializer,
+    OwnerChangeSerializer,
+    PreviewSerializer,
+    RequestSerializer,
+    side_of,
+    user_of,
+)
+from cards.renderers import FORMS, JCardRenderer, VCardRenderer, XCardRenderer
 
 # Circles
-
-
-class CircleSerializer(serializers.ModelSerializer[Circle]):
-    class Meta:
-        model = Circle
-        fields = ["id", "name", "created_at"]
 
 
 class OwnCircles(generics.GenericAPIView[Circle]):
@@ -106,31 +80,6 @@ class CircleView(OwnCircles, generics.RetrieveUpdateDestroyAPIView[Circle]):
 
 
 # Invitations
-
-
-class InvitationSerializer(serializers.ModelSerializer[Invitation]):
-    open = serializers.BooleanField(source="is_open", read_only=True)
-
-    class Meta:
-        model = Invitation
-        fields = ["id", "card", "circles", "uses", "used", "open", "created_at", "expires_at"]
-
-
-class NewInvitationSerializer(OfferSerializer):
-    expires_in = serializers.IntegerField(min_value=60, max_value=YEAR, default=WEEK)
-    uses = serializers.IntegerField(min_value=1, max_value=100_000, default=1)
-
-
-class InvitationWithCodeSerializer(InvitationSerializer):
-    """The only time that the code is shown."""
-
-    code = serializers.CharField()
-    url = serializers.URLField()
-    qr_svg = serializers.CharField(help_text="an SVG document")
-    qr_png = serializers.CharField(help_text="a data: URI")
-
-    class Meta(InvitationSerializer.Meta):
-        fields = [*InvitationSerializer.Meta.fields, "code", "url", "qr_svg", "qr_png"]
 
 
 def ways_in(request: Any, code: str) -> dict[str, str]:
@@ -180,17 +129,16 @@ class InvitationView(OwnInvitations):
         self.throttle_scope = "code" if self.request.method == "GET" else None
         return super().get_throttles()
 
-    @extend_schema(responses=dict[str, Any])
+    @extend_schema(responses=PreviewSerializer)
     def get(self, request: HttpRequest, code: str) -> Response:
         """What is offered, before accepting it. 404 if the code opens nothing."""
         invitation = invitation_with(code, user_of(request))
-        return Response(
-            {
-                "owner": PersonSerializer(invitation.card.owner).data,
-                "view": invitation.card.visible_to(invitation.circles),
-                "expires_at": invitation.expires_at,
-            }
-        )
+        offered = {
+            "owner": invitation.card.owner,
+            "view": invitation.card.visible_to(invitation.circles),
+            "expires_at": invitation.expires_at,
+        }
+        return Response(PreviewSerializer(offered).data)
 
     @extend_schema(responses={204: None})
     def delete(self, request: HttpRequest, code: str) -> Response:
@@ -218,7 +166,7 @@ def invitation_with(code: str, person: User) -> Invitation:
 class AcceptInvitationView(APIView):
     throttle_scope = "code"
 
-    @extend_schema(request=OfferSerializer, responses={201: dict[str, Any]})
+    @extend_schema(request=OfferSerializer, responses={201: ExchangedSerializer})
     @idempotent
     def post(self, request: HttpRequest, code: str) -> Response:
         """Take the offered card and give back one's own. Both are bound, or neither."""
@@ -237,63 +185,12 @@ def offered(request: HttpRequest) -> dict[str, Any]:
 
 
 def bound(request: HttpRequest, exchanged: exchange.Exchanged) -> Response:
-    context = {"request": request}
-    return Response(
-        {
-            "binding": BindingSerializer(exchanged.held, context=context).data,
-            "given": BindingSerializer(exchanged.given, context=context).data,
-        },
-        status=status.HTTP_201_CREATED,
-    )
+    made = {"binding": exchanged.held, "given": exchanged.given}
+    body = ExchangedSerializer(made, context={"request": request}).data
+    return Response(body, status=status.HTTP_201_CREATED)
 
 
 # Requests
-
-
-class RequestSerializer(serializers.ModelSerializer[Request]):
-    """A request as one of its sides sees it. To its sender it is waiting until it is accepted or
-    runs out: a declined one looks like one that nobody has answered."""
-
-    sender = PersonSerializer()
-    incoming = serializers.SerializerMethodField()
-    state = serializers.SerializerMethodField()
-    view = serializers.SerializerMethodField()
-
-    class Meta:
-        model = Request
-        fields = [
-            "id",
-            "incoming",
-            "state",
-            "sender",
-            "to",
-            "card",
-            "message",
-            "view",
-            "created_at",
-            "expires_at",
-        ]
-
-    def get_incoming(self, asked: Request) -> bool:
-        return asked.sender_id != user_of(self.context["request"]).pk
-
-    def get_state(self, asked: Request) -> str:
-        if asked.accepted:
-            return "accepted"
-        if self.get_incoming(asked) and asked.decided_at:
-            return "declined"
-        return "waiting" if timezone.now() < asked.expires_at else "expired"
-
-    def get_view(self, asked: Request) -> dict[str, Any] | None:
-        """What is offered, for as long as it can be taken."""
-        if self.get_incoming(asked) and self.get_state(asked) != "waiting":
-            return None
-        return asked.card.visible_to(asked.circles)
-
-
-class NewRequestSerializer(OfferSerializer):
-    to = serializers.CharField(max_length=254)
-    message = serializers.CharField(max_length=500, allow_blank=True, default="")
 
 
 class RequestListView(generics.ListAPIView[Request]):
@@ -329,7 +226,7 @@ def received(request: HttpRequest, pk: Any) -> Request:
 
 
 class AcceptRequestView(APIView):
-    @extend_schema(request=OfferSerializer, responses={201: dict[str, Any]})
+    @extend_schema(request=OfferSerializer, responses={201: ExchangedSerializer})
     @idempotent
     def post(self, request: HttpRequest, pk: Any) -> Response:
         asked, offer = received(request, pk), offered(request)
@@ -351,90 +248,6 @@ class DeclineRequestView(APIView):
 
 
 # Bindings
-
-
-def side_of(binding: Binding, request: HttpRequest) -> str:
-    return "owner" if binding.card.owner_id == user_of(request).pk else "holder"
-
-
-class BindingSerializer(serializers.ModelSerializer[Binding]):
-    """A binding as one of its sides sees it: a holder gets the view and their own notes, an owner
-    the circles that were granted. Neither ever gets the other's."""
-
-    side = serializers.ChoiceField(choices=["holder", "owner"])
-    state = serializers.ChoiceField(choices=["active", "ended"])
-    card = serializers.DictField()
-    owner = PersonSerializer(required=False)
-    holder = PersonSerializer(required=False)
-    circles = CirclesField(required=False)
-
-    class Meta:
-        model = Binding
-        fields = [
-            "id",
-            "side",
-            "state",
-            "card",
-            "owner",
-            "holder",
-            "circles",
-            "nickname",
-            "note",
-            "tags",
-            "created_at",
-        ]
-
-    def to_representation(self, binding: Binding) -> dict[str, Any]:
-        side = side_of(binding, self.context["request"])
-        return {
-            "id": str(binding.pk),
-            "side": side,
-            "state": "active" if binding.is_active else "ended",
-            "created_at": serializers.DateTimeField().to_representation(binding.created_at),
-            **(self.for_owner(binding) if side == "owner" else self.for_holder(binding)),
-        }
-
-    def for_owner(self, binding: Binding) -> dict[str, Any]:
-        return {
-            "card": {"id": str(binding.card_id), "rev": binding.card.rev, "fn": binding.card.fn},
-            "holder": PersonSerializer(binding.holder).data,
-            "circles": binding.view.circles,
-        }
-
-    def for_holder(self, binding: Binding) -> dict[str, Any]:
-        return {
-            "card": {
-                "id": str(binding.card_id),
-                "rev": binding.followed_rev,
-                **binding.card.visible_to(binding.view.circles),
-            },
-            "owner": PersonSerializer(binding.card.owner).data,
-            "nickname": binding.nickname,
-            "note": binding.note,
-            "tags": binding.tags,
-        }
-
-
-class HolderChangeSerializer(serializers.ModelSerializer[Binding]):
-    tags = serializers.ListField(child=serializers.CharField(max_length=100), max_length=100)
-
-    class Meta:
-        model = Binding
-        fields = ["nickname", "note", "tags"]
-
-    def update(self, binding: Binding, changes: dict[str, Any]) -> Binding:
-        for name, value in changes.items():
-            setattr(binding, name, value)
-        # These columns alone: a revocation since the row was read must not be undone.
-        binding.save(update_fields=[*changes])
-        return binding
-
-
-class OwnerChangeSerializer(serializers.Serializer[Binding]):
-    circles = CirclesField()
-
-    def update(self, binding: Binding, changes: dict[str, Any]) -> Binding:
-        return exchange.regrant(binding, changes["circles"])
 
 
 class OwnBindings(generics.GenericAPIView[Binding]):
@@ -477,6 +290,7 @@ class BindingView(OwnBindings):
         body = self.get_serializer(binding).data
         return Response(body if self.in_json() else body["card"])
 
+    @extend_schema(responses={(200, "application/json"): BindingSerializer, **FORMS})
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         return self.answer(self.get_object())
 
@@ -489,7 +303,8 @@ class BindingView(OwnBindings):
                 "note": serializers.CharField(required=False, help_text="as the holder"),
                 "tags": serializers.ListField(required=False, help_text="as the holder"),
             },
-        )
+        ),
+        responses={(200, "application/json"): BindingSerializer, **FORMS},
     )
     def patch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         """As the owner: the circles. As the holder: nickname, note and tags, which stay private."""
@@ -523,15 +338,6 @@ def refuse_unknown(request: HttpRequest, form_class: Any) -> None:
 
 
 # Blocks
-
-
-class BlockSerializer(serializers.ModelSerializer[Block]):
-    person = PersonSerializer(source="blocked", read_only=True)
-    username = serializers.CharField(write_only=True)
-
-    class Meta:
-        model = Block
-        fields = ["id", "person", "username", "created_at"]
 
 
 def known_to(person: User) -> QuerySet[User]:

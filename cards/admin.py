@@ -18,7 +18,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Circle, User
-from accounts.staff import ReadOnlyAdmin, StaffAdmin, link_to, link_to_person, on_each
+from accounts.staff import (
+    HappenedFilter,
+    ReadOnlyAdmin,
+    StaffAdmin,
+    link_to,
+    link_to_person,
+    on_each,
+)
 from cards.face import Face
 from cards.models import Card, CardRevision, Content, Door, StaleCard
 from cards.serializers import CardSerializer
@@ -44,6 +51,7 @@ class CardForm(forms.ModelForm[Card]):
     properties = PropertiesField(
         label=_("Properties"),
         required=False,
+        initial=list,
         help_text=_(
             'As the API has them: {"name", "value", "params", "circles"}. Circles are the owner\'s,'
             ' by their ids; ["*"] is everyone who holds the card, [] nobody.'
@@ -121,7 +129,7 @@ class CardAdmin(StaffAdmin[Card]):
     form = CardForm
     people = ("owner",)
     list_display = ("name", "person", "label", "rev", "changed_at", "changed_via", "retired_at")
-    list_filter = (("retired_at", admin.EmptyFieldListFilter), "changed_via", "changed_at")
+    list_filter = (("retired_at", HappenedFilter), "changed_via", "changed_at")
     list_select_related = ("owner",)
     ordering = ("-changed_at",)
     autocomplete_fields = ("owner",)
@@ -139,9 +147,6 @@ class CardAdmin(StaffAdmin[Card]):
         "retired_at",
         "revisions",
     )
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).select_related("changed_by")
 
     def get_fieldsets(self, request: HttpRequest, obj: Card | None = None) -> Any:
         if obj is None:

@@ -24,12 +24,18 @@ from accounts.idempotency import idempotent
 from accounts.models import User
 from cards import photos, vcard
 from cards.models import Card, CardRevision, Door, StaleCard
-from cards.renderers import JCardRenderer, VCardRenderer, XCardRenderer
+from cards.renderers import FORMS, JCardRenderer, VCardRenderer, XCardRenderer
 from cards.serializers import CardSerializer, PhotoSerializer, photo_of
 
 IF_MATCH = OpenApiParameter(
     "If-Match", str, "header", required=True, description='The rev you read, as "7"'
 )
+ETAG = OpenApiParameter(
+    "ETag", str, "header", response=[200, 201], description='The rev of the card, as "7"'
+)
+
+
+CARD = {(200, "application/json"): CardSerializer, **FORMS}
 
 
 class PreconditionRequired(APIException):
@@ -48,7 +54,7 @@ def user_of(request: Request) -> User:
 
 class RevisionSerializer(serializers.ModelSerializer[CardRevision]):
     photo = serializers.SerializerMethodField()
-    changed_by = serializers.CharField(source="changed_by.username", default=None)
+    changed_by = serializers.CharField(source="changed_by.username", default=None, allow_null=True)
 
     class Meta:
         model = CardRevision
@@ -102,9 +108,10 @@ class OwnCards(generics.GenericAPIView[Card]):
         return Response(body, status=status_code, headers={"ETag": f'"{card.rev}"'})
 
 
-class CardListView(OwnCards, generics.ListCreateAPIView[Card]):
+class CardListView(OwnCards, generics.ListAPIView[Card]):
+    @extend_schema(parameters=[ETAG], responses={201: CardSerializer})
     @idempotent
-    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def post(self, request: Request) -> Response:
         form = self.get_serializer(data=request.data)
         form.is_valid(raise_exception=True)
         card = Card(owner=user_of(request), **form.validated_data)
@@ -116,16 +123,17 @@ class CardView(OwnCards):
     metadata_class = None  # what OPTIONS would answer is no card
     renderer_classes = (JSONRenderer, VCardRenderer, XCardRenderer, JCardRenderer)
 
+    @extend_schema(parameters=[ETAG], responses=CARD)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The card, in the form that Accept asks for."""
         return self.answer(self.own_card())
 
-    @extend_schema(parameters=[IF_MATCH])
+    @extend_schema(parameters=[IF_MATCH, ETAG], responses=CARD)
     def put(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Replace label, fn and properties."""
         return self.change(partial=False)
 
-    @extend_schema(parameters=[IF_MATCH])
+    @extend_schema(parameters=[IF_MATCH, ETAG], responses=CARD)
     def patch(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Replace the fields that are given."""
         return self.change(partial=True)
@@ -201,7 +209,7 @@ class PhotoView(UploadView, OwnCards):
 
     @extend_schema(
         request={"multipart/form-data": upload_schema(), "image/*": BINARY},
-        parameters=[IF_MATCH, OpenApiParameter("circles", str, many=True)],
+        parameters=[IF_MATCH, ETAG, OpenApiParameter("circles", str, many=True)],
         responses=CardSerializer,
     )
     def put(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -255,6 +263,16 @@ class RevisionListView(generics.ListAPIView[CardRevision]):
         return card.revisions.select_related("changed_by")
 
 
+class ImportedSerializer(serializers.Serializer[Any]):
+    """What became of each vCard of a file, in its order."""
+
+    class OneSerializer(serializers.Serializer[Any]):
+        card = CardSerializer()
+        warnings = serializers.ListField(child=serializers.CharField())
+
+    cards = OneSerializer(many=True)
+
+
 class ImportView(UploadView):
     parser_classes = (MultiPartParser,)
     largest = vcard.Limits.size + FORM
@@ -267,7 +285,7 @@ class ImportView(UploadView):
             )
         },
         parameters=[OpenApiParameter("dry_run", bool)],
-        responses={201: dict[str, Any]},
+        responses={200: ImportedSerializer, 201: ImportedSerializer},
     )
     @idempotent
     def post(self, request: Request) -> Response:
@@ -289,12 +307,9 @@ class ImportView(UploadView):
             with transaction.atomic():
                 for card, _warnings in made:
                     card.save()
-        answer = [
-            {"card": CardSerializer(card, context={"request": request}).data, "warnings": said}
-            for card, said in made
-        ]
+        answer = {"cards": [{"card": card, "warnings": warnings} for card, warnings in made]}
         return Response(
-            {"cards": answer},
+            ImportedSerializer(answer, context={"request": request}).data,
             status=status.HTTP_200_OK if dry else status.HTTP_201_CREATED,
         )
 

@@ -14,6 +14,13 @@ from rest_framework.utils.mediatypes import _MediaType
 from cards import vcard
 from cards.photos import path_of
 
+# How the API schema describes an answer that is a card, beside its JSON.
+FORMS = {
+    (200, "text/vcard"): {"type": "string"},
+    (200, "application/vcard+xml"): {"type": "string"},
+    (200, "application/vcard+json"): {"type": "array", "items": {}},
+}
+
 
 def properties_of(card: Mapping[str, Any]) -> list[vcard.Property]:
     """The card as the codec knows it: with its fn, a UID, and the photo itself instead of its

@@ -47,6 +47,19 @@ class PropertySerializer(serializers.Serializer[Any]):
     circles = CirclesField(default=list)
 
 
+class ViewSerializer(serializers.Serializer[Any]):
+    """What a holder sees of a card. Only ever written: the model makes it."""
+
+    class SeenSerializer(serializers.Serializer[Any]):
+        name = serializers.CharField()
+        value = serializers.JSONField()
+        params = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+
+    fn = serializers.CharField()
+    properties = SeenSerializer(many=True)
+    photo = serializers.CharField(allow_null=True)
+
+
 class PhotoSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(read_only=True)
     circles = CirclesField()

@@ -13,7 +13,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.staff import ReadOnlyAdmin, few_enough, link_to, link_to_person
+from accounts.staff import HappenedFilter, ReadOnlyAdmin, few_enough, link_to, link_to_person
 from delivery import messages
 from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
 from delivery.resend import send_again
@@ -111,9 +111,9 @@ class OfflineMessageAdmin(OfDeviceAdmin):
         "of_device",
         "platform",
         "kind",
+        "age",
         "rev",
         "acknowledged_rev",
-        "age",
     )
     list_filter = (PendingFilter, "device__platform", "created_at")
     list_select_related = (
@@ -209,8 +209,8 @@ class MailboxAdmin(OfDeviceAdmin):
         "failures",
     )
     list_filter = (
-        ("prompt_due_at", admin.EmptyFieldListFilter),
-        ("failing_since", admin.EmptyFieldListFilter),
+        ("prompt_due_at", HappenedFilter),
+        ("failing_since", HappenedFilter),
         "device__platform",
     )
     ordering = ("pk",)

@@ -20,12 +20,12 @@ PROPERTIES = [{"name": "tel", "value": "+43 1 999", "params": {}, "circles": ["*
 
 
 def through_save(card: Card, web: Any) -> None:
-    card.properties = PROPERTIES  # type: ignore[assignment]
+    card.properties = PROPERTIES
     card.save()
 
 
 def through_save_with_update_fields(card: Card, web: Any) -> None:
-    card.properties = PROPERTIES  # type: ignore[assignment]
+    card.properties = PROPERTIES
     card.save(update_fields=["properties"])
 
 

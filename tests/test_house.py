@@ -56,7 +56,7 @@ def test_foreign_keys_point_one_way() -> None:
             continue
         for field in model._meta.get_fields():
             if isinstance(field, ForeignKey):
-                target = field.related_model._meta.app_label  # type: ignore[union-attr]
+                target = field.related_model._meta.app_label
                 if target in ROOMS:
                     assert ROOMS.index(target) <= ROOMS.index(model._meta.app_label), field
 
@@ -101,19 +101,24 @@ def test_nothing_is_skipped_silently() -> None:
             assert not forbidden.search(path.read_text()), path
 
 
+MIGRATE = """
+import django
+django.setup()
+from django.core.management import call_command
+for step in [[], *([room, "zero"] for room in {rooms}), []]:
+    call_command("migrate", *step, verbosity=0)
+"""
+
+
 def test_migrations_run_forwards_backwards_and_forwards_again(tmp_path: Path) -> None:
-    steps = [
-        ["migrate"],
-        *(["migrate", room, "zero"] for room in reversed(ROOMS[:-1])),
-        ["migrate"],
-    ]
-    for step in steps:
-        subprocess.run(
-            [sys.executable, "manage.py", *step, "-v0"],
-            cwd=ROOT,
-            env={**os.environ, "DATA_DIR": str(tmp_path)},
-            check=True,
-        )
+    steps = MIGRATE.format(rooms=ROOMS[-2::-1])
+    subprocess.run([sys.executable, "-c", steps], cwd=ROOT, env=environment(tmp_path), check=True)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """That of a process of ours with a folder of its own, which does not count for coverage."""
+    ours = {"DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "cardsite.settings"}
+    return {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")} | ours
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,76 +17,229 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Card',
+            name="Card",
             fields=[
-                ('label', models.CharField(blank=True, help_text='Only the owner sees it.', max_length=100, verbose_name='label')),
-                ('fn', models.CharField(max_length=500, verbose_name='name on the card')),
-                ('properties', models.JSONField(blank=True, default=list, verbose_name='properties')),
-                ('photo', models.CharField(blank=True, editable=False, max_length=100, verbose_name='photo')),
-                ('photo_circles', models.JSONField(blank=True, default=list, verbose_name='who sees the photo')),
-                ('changed_via', models.CharField(choices=[('web', 'web page'), ('api', 'app'), ('admin', 'admin'), ('import', 'import'), ('server', 'server')], default='server', editable=False, max_length=16, verbose_name='changed through')),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='changed at')),
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('rev', models.PositiveBigIntegerField(default=0, editable=False, verbose_name='revision')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created at')),
-                ('retired_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='retired at')),
-                ('changed_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='changed by')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cards', to=settings.AUTH_USER_MODEL)),
+                (
+                    "label",
+                    models.CharField(
+                        blank=True,
+                        help_text="Only the owner sees it.",
+                        max_length=100,
+                        verbose_name="label",
+                    ),
+                ),
+                ("fn", models.CharField(max_length=500, verbose_name="name on the card")),
+                (
+                    "properties",
+                    models.JSONField(blank=True, default=list, verbose_name="properties"),
+                ),
+                (
+                    "photo",
+                    models.CharField(
+                        blank=True, editable=False, max_length=100, verbose_name="photo"
+                    ),
+                ),
+                (
+                    "photo_circles",
+                    models.JSONField(blank=True, default=list, verbose_name="who sees the photo"),
+                ),
+                (
+                    "changed_via",
+                    models.CharField(
+                        choices=[
+                            ("web", "web page"),
+                            ("api", "app"),
+                            ("admin", "admin"),
+                            ("import", "import"),
+                            ("server", "server"),
+                        ],
+                        default="server",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="changed through",
+                    ),
+                ),
+                (
+                    "changed_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="changed at"
+                    ),
+                ),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "rev",
+                    models.PositiveBigIntegerField(
+                        default=0, editable=False, verbose_name="revision"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created at"
+                    ),
+                ),
+                (
+                    "retired_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="retired at"
+                    ),
+                ),
+                (
+                    "changed_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="changed by",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cards",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'card',
-                'verbose_name_plural': 'cards',
+                "verbose_name": "card",
+                "verbose_name_plural": "cards",
             },
         ),
         migrations.CreateModel(
-            name='CardRevision',
+            name="CardRevision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('label', models.CharField(blank=True, help_text='Only the owner sees it.', max_length=100, verbose_name='label')),
-                ('fn', models.CharField(max_length=500, verbose_name='name on the card')),
-                ('properties', models.JSONField(blank=True, default=list, verbose_name='properties')),
-                ('photo', models.CharField(blank=True, editable=False, max_length=100, verbose_name='photo')),
-                ('photo_circles', models.JSONField(blank=True, default=list, verbose_name='who sees the photo')),
-                ('changed_via', models.CharField(choices=[('web', 'web page'), ('api', 'app'), ('admin', 'admin'), ('import', 'import'), ('server', 'server')], default='server', editable=False, max_length=16, verbose_name='changed through')),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='changed at')),
-                ('rev', models.PositiveBigIntegerField(verbose_name='revision')),
-                ('card', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='revisions', to='cards.card')),
-                ('changed_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='changed by')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "label",
+                    models.CharField(
+                        blank=True,
+                        help_text="Only the owner sees it.",
+                        max_length=100,
+                        verbose_name="label",
+                    ),
+                ),
+                ("fn", models.CharField(max_length=500, verbose_name="name on the card")),
+                (
+                    "properties",
+                    models.JSONField(blank=True, default=list, verbose_name="properties"),
+                ),
+                (
+                    "photo",
+                    models.CharField(
+                        blank=True, editable=False, max_length=100, verbose_name="photo"
+                    ),
+                ),
+                (
+                    "photo_circles",
+                    models.JSONField(blank=True, default=list, verbose_name="who sees the photo"),
+                ),
+                (
+                    "changed_via",
+                    models.CharField(
+                        choices=[
+                            ("web", "web page"),
+                            ("api", "app"),
+                            ("admin", "admin"),
+                            ("import", "import"),
+                            ("server", "server"),
+                        ],
+                        default="server",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="changed through",
+                    ),
+                ),
+                (
+                    "changed_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="changed at"
+                    ),
+                ),
+                ("rev", models.PositiveBigIntegerField(verbose_name="revision")),
+                (
+                    "card",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="revisions",
+                        to="cards.card",
+                    ),
+                ),
+                (
+                    "changed_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="changed by",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'revision',
-                'verbose_name_plural': 'revisions',
-                'ordering': ['-rev'],
+                "verbose_name": "revision",
+                "verbose_name_plural": "revisions",
+                "ordering": ["-rev"],
             },
         ),
         migrations.CreateModel(
-            name='View',
+            name="View",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('circles', models.JSONField(blank=True, default=list)),
-                ('rev', models.PositiveBigIntegerField()),
-                ('digest', models.CharField(blank=True, max_length=64)),
-                ('card', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='views', to='cards.card')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("circles", models.JSONField(blank=True, default=list)),
+                ("rev", models.PositiveBigIntegerField()),
+                ("digest", models.CharField(blank=True, max_length=64)),
+                (
+                    "card",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="views",
+                        to="cards.card",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'view',
-                'verbose_name_plural': 'views',
+                "verbose_name": "view",
+                "verbose_name_plural": "views",
             },
         ),
         migrations.AddIndex(
-            model_name='card',
-            index=models.Index(fields=['owner', '-created_at'], name='card_by_owner'),
+            model_name="card",
+            index=models.Index(fields=["owner", "-created_at"], name="card_by_owner"),
         ),
         migrations.AddConstraint(
-            model_name='card',
-            constraint=models.CheckConstraint(condition=models.Q(('rev__gt', 0)), name='card_rev_is_positive'),
+            model_name="card",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rev__gt", 0)), name="card_rev_is_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='cardrevision',
-            constraint=models.UniqueConstraint(fields=('card', 'rev'), name='revision_once_a_card'),
+            model_name="cardrevision",
+            constraint=models.UniqueConstraint(fields=("card", "rev"), name="revision_once_a_card"),
         ),
         migrations.AddConstraint(
-            model_name='view',
-            constraint=models.UniqueConstraint(fields=('card', 'circles'), name='view_once_a_set_of_circles'),
+            model_name="view",
+            constraint=models.UniqueConstraint(
+                fields=("card", "circles"), name="view_once_a_set_of_circles"
+            ),
         ),
     ]

@@ -17,6 +17,7 @@ from cards.vcard.grammar import (
     LIST_COMPONENTS,
     LISTS,
     MEDIA,
+    NUMBER,
     RESERVED_IN_XML,
     SEXES,
     SINGLE_PARAMS,
@@ -42,7 +43,7 @@ NO_NAME = "(no name)"
 # noncharacters.
 _LINE_END = re.compile("\r\n?|[\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_OLD_GEO = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?) ?[;,] ?([+-]?[0-9]+(?:\.[0-9]+)?)")
+_OLD_GEO = re.compile(rf"({NUMBER}) ?[;,] ?({NUMBER})")
 _HAN = re.compile("[\u3400-\u9fff]+")
 _DATA_URI = re.compile(r"data:", re.IGNORECASE)
 
@@ -208,7 +209,7 @@ def _typed(name: str, declared: str, text: str) -> tuple[str, str]:
     type asks for is text."""
     default = DEFAULT_TYPES.get(name, UNKNOWN)
     value_type = declared if declared in VALUE_TYPES else default
-    if name == "geo" and (place := _OLD_GEO.fullmatch(text)):
+    if name == "geo" and (place := _OLD_GEO.fullmatch(_uri(text))):
         return default, f"geo:{place[1]},{place[2]}"
     if name in URI_OR_TEXT and value_type == "uri" and not URI.match(text):
         return "text", text

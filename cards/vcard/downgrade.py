@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 
 from cards.vcard import dates, media
 from cards.vcard.canonical import made_n, type_of
-from cards.vcard.grammar import MEDIA
+from cards.vcard.grammar import MEDIA, NUMBER
 from cards.vcard.model import Params, Property
 
 Line = tuple[Property, str]  # a property of 3.0 and the type by which its value is escaped
 
 _PARAMS = frozenset({"type", "language", "value", "group"})
-_GEO = re.compile(r"geo:([+-]?[0-9.]+),([+-]?[0-9.]+)", re.IGNORECASE)
+_GEO = re.compile(rf"geo:({NUMBER}),({NUMBER})(?:[,;]|$)", re.IGNORECASE)
 
 
 def downgraded(properties: list[Property]) -> Iterator[Line]:
@@ -77,6 +77,8 @@ def _zone(each: Property) -> Iterator[Line]:
 def _day(each: Property) -> Iterator[Line]:
     """A day without its year is written as iPhones do, with a year that is declared to be none."""
     value, params = str(each.value), _params(each)
+    if type_of(each) == "text":
+        return
     if re.fullmatch(r"--[0-9]{4}", value):
         year = dates.OMITTED_YEAR
         params["x-apple-omit-year"] = [year]

@@ -7,6 +7,7 @@ import re
 
 TOKEN = re.compile(r"[a-z0-9-]+")
 GROUP = re.compile(r"[A-Za-z0-9-]+")
+NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?"
 URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S")
 
 FRAME = frozenset({"begin", "version", "end"})

@@ -48,11 +48,11 @@ class Line:
     name: str
     params: dict[str, list[str]]
     value: str
+    encoding: str = field(init=False)
 
-    @property
-    def encoding(self) -> str:
-        values = self.params.get("encoding")
-        return values[0].strip().lower() if values else ""
+    def __post_init__(self) -> None:
+        encodings = self.params.get("encoding")
+        self.encoding = encodings[0].strip().lower() if encodings else ""
 
 
 @dataclass
@@ -166,13 +166,12 @@ class _Reader:
             return
         name, params, length = header
         taken = Line(name, params, line[length + 1 :])
-        encoding = taken.encoding
-        if encoding in QUOTED_PRINTABLE:
+        if taken.encoding in QUOTED_PRINTABLE:
             rest = end
             end = self.end_of(_SOFT_BREAKS_END, end)
             value = folded[length + 1 :] if folded.startswith(line[:length]) else taken.value
             taken.value = self.unfolded((value + self.text[rest:end]).replace("=\n", ""))
-        elif encoding in BASE64 or ";base64," in taken.value[:100]:
+        elif taken.encoding in BASE64 or ";base64," in taken.value[:100]:
             rest = end
             end = self.end_of(_BASE64_END, end)
             taken.value += self.text[rest:end]

@@ -410,6 +410,34 @@ def test_an_error_is_a_problem_whatever_was_asked_for(
     refused(client.put(path(alice_card), {}, HTTP_ACCEPT=accept, **at(1)), 400)
 
 
+@pytest.mark.parametrize("accept", FORMS)
+def test_changes_are_answered_in_the_form_that_was_asked_for(
+    held: Binding, bob: User, accept: str
+) -> None:
+    theirs: dict[str, Any] = {"HTTP_ACCEPT": accept}
+    changed = api_of(bob).patch(f"{API}/bindings/{held.pk}", {"note": "private"}, **theirs)
+    assert b"+43 1 111" in changed.content
+    assert b"private" not in changed.content
+    client, card = api_of(held.card.owner), held.card
+    assert b"New" in client.put(path(card), {"fn": "New"}, HTTP_IF_MATCH="*", **theirs).content
+    gone = client.delete(path(card), HTTP_IF_MATCH="*", **theirs)
+    assert (gone.status_code, gone.content) == (204, b"")
+
+
+@pytest.mark.parametrize("accept", FORMS)
+def test_an_owner_changes_no_circles_by_asking_for_a_vcard(
+    held: Binding, alice: User, family: Circle, accept: str
+) -> None:
+    circles = {"circles": [str(family.pk)]}
+    refused(api_of(alice).patch(f"{API}/bindings/{held.pk}", circles, HTTP_ACCEPT=accept), 403)
+    assert Binding.objects.get(pk=held.pk).view.circles == []
+
+
+@pytest.mark.parametrize("accept", [*FORMS, "application/json"])
+def test_a_card_has_no_options(client: APIClient, alice_card: Card, accept: str) -> None:
+    refused(client.options(path(alice_card), HTTP_ACCEPT=accept), 405)
+
+
 def test_a_form_that_there_is_not_is_refused(client: APIClient, alice_card: Card) -> None:
     refused(client.get(path(alice_card), HTTP_ACCEPT="text/html"), 406)
 

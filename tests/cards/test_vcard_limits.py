@@ -57,6 +57,11 @@ BOMBS: dict[str, tuple[Door, Callable[[], bytes], str]] = {
         lambda: b'<!DOCTYPE v [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><v>&b;</v>',
         "document type",
     ),
+    "outside document type": (
+        xcard.loads,
+        lambda: b'<!DOCTYPE v SYSTEM "http://example.com/v.dtd"><v/>',
+        "document type",
+    ),
     "outside entity": (
         xcard.loads,
         lambda: b'<!DOCTYPE v [<!ENTITY a SYSTEM "file:///etc/passwd">]><v>&a;</v>',

@@ -5,13 +5,16 @@ import string
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cards.vcard import Property, canonical, from_json, jcard, read, to_json, write, xcard
 from cards.vcard.canonical import clean, with_fn
 from cards.vcard.grammar import COMPONENTS, DEFAULT_TYPES, LISTS, VALUE_TYPES
 from cards.vcard.model import Value
+
+# Time is no matter here: the machine may be busy.
+thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Signs that mean something somewhere: in text, parameters, folding, XML, JSON or encodings.
 MARKS = ",;:\\\"'^=\n\r\t <>&[]{}.-+%\ufeff\u2028\x85\x00\x1bß漢😀"
@@ -71,7 +74,7 @@ def properties(draw: st.DrawFn) -> Property:
             name, draw(st.lists(st.one_of(texts, st.lists(texts, max_size=3)))), with_params
         )
     if name in LISTS:
-        return Property(name, draw(st.lists(texts, max_size=4)), with_params)
+        return Property(name, [*draw(st.lists(texts, max_size=4))], with_params)
     return Property(name, draw(plain), with_params)
 
 
@@ -79,7 +82,7 @@ cards = st.lists(properties(), max_size=8)
 
 # What RFC 2426 can express: its own properties, the parameters that it has, whole dates or days
 # without a year, and no quotes or line breaks in parameters. LABEL only as what an ADR says.
-plain_texts = texts.map(clean).filter(lambda text: '"' not in text and "\n" not in text)
+plain_texts = texts.map(lambda text: clean(text).replace('"', "").replace("\n", ""))
 params_3 = st.fixed_dictionaries(
     {},
     optional={
@@ -147,7 +150,7 @@ def by_json(card: list[Property]) -> list[Property]:
 
 
 @pytest.mark.parametrize("way", [by_text, by_octets, by_xml, by_json])
-@settings(max_examples=200, deadline=None)
+@thorough
 @given(card=cards)
 def test_any_card_comes_back_as_it_went(
     way: Callable[[list[Property]], list[Property]], card: list[Property]
@@ -155,13 +158,13 @@ def test_any_card_comes_back_as_it_went(
     assert way(card) == with_fn(canonical(card))
 
 
-@settings(max_examples=200, deadline=None)
+@thorough
 @given(card=cards)
 def test_the_canonical_form_is_reached_at_once(card: list[Property]) -> None:
     assert canonical(canonical(card)) == canonical(card)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(thorough, max_examples=50)
 @given(many=st.lists(cards, min_size=2, max_size=3))
 def test_many_cards_stay_apart(many: list[list[Property]]) -> None:
     expected = [with_fn(canonical(card)) for card in many]
@@ -173,16 +176,16 @@ def test_many_cards_stay_apart(many: list[list[Property]]) -> None:
         assert [card.properties for card in again] == expected
 
 
-@settings(max_examples=200, deadline=None)
+@thorough
 @given(card=cards, version=st.sampled_from(["3.0", "4.0"]))
 def test_what_is_written_is_strict(card: list[Property], version: str) -> None:
     written = write(card, version)
-    assert written.startswith(f"BEGIN:VCARD\r\nVERSION:{version}\r\nFN")
+    assert written.startswith(f"BEGIN:VCARD\r\nVERSION:{version}\r\n")
     assert written.endswith("\r\nEND:VCARD\r\n")
-    for line in written.encode().split(b"\r\n"):
-        assert len(line) <= 75
-        assert line.decode() is not None
-        assert not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", line)
+    for octets in written.encode().split(b"\r\n"):
+        assert len(octets) <= 75
+        assert octets.decode() is not None
+        assert not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", octets)
     for line in written.replace("\r\n ", "").split("\r\n")[:-1]:
         assert re.match(
             r"([a-zA-Z0-9-]+\.)?[A-Z][A-Z0-9-]*"
@@ -191,7 +194,7 @@ def test_what_is_written_is_strict(card: list[Property], version: str) -> None:
         )
 
 
-@settings(max_examples=200, deadline=None)
+@thorough
 @given(card=cards_3())
 def test_what_3_0_can_say_comes_back_as_it_went(card: list[Property]) -> None:
     (again,) = read(write(card, "3.0"))
@@ -199,7 +202,7 @@ def test_what_3_0_can_say_comes_back_as_it_went(card: list[Property]) -> None:
     assert again.warnings == []
 
 
-@settings(max_examples=200, deadline=None)
+@thorough
 @given(card=cards)
 def test_any_card_is_stable_once_it_has_been_a_3_0(card: list[Property]) -> None:
     once = read(write(card, "3.0"))[0]
@@ -208,6 +211,7 @@ def test_any_card_is_stable_once_it_has_been_a_3_0(card: list[Property]) -> None
     assert once.warnings == []
 
 
+@thorough
 @given(card=cards)
 def test_any_canonical_card_passes_the_api_save_for_its_photo(card: list[Property]) -> None:
     kept = [each for each in canonical(card) if each.name != "photo"]

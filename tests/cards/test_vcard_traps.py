@@ -12,7 +12,8 @@ TRAPS = sorted((Path(__file__).parent / "vcf").glob("*.vcf"))
 
 
 def facts_of(trap: Path) -> list[dict[str, Any]]:
-    return json.loads(trap.with_suffix(".json").read_text())["cards"]
+    facts: list[dict[str, Any]] = json.loads(trap.with_suffix(".json").read_text())["cards"]
+    return facts
 
 
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.stem)
