@@ -11,7 +11,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import Field, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -35,12 +35,21 @@ Action = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
 
 class BoundedPaginator(Paginator[Any]):
-    """Counts no further than COUNTED: on a big table the count costs more than the page."""
+    """Counts no further than COUNTED, and joins only the rows of the page: sorting the whole
+    table with all that is joined to it took seconds."""
 
     @cached_property
     def count(self) -> int:
-        rows = cast(QuerySet[Any], self.object_list)
-        return rows.order_by()[:COUNTED].count()
+        return self.rows().order_by()[:COUNTED].count()
+
+    def page(self, number: int | str) -> Page[Any]:
+        page = super().page(number)
+        here = cast(QuerySet[Any], page.object_list).values_list("pk", flat=True)
+        page.object_list = self.rows().filter(pk__in=list(here))
+        return page
+
+    def rows(self) -> QuerySet[Any]:
+        return cast(QuerySet[Any], self.object_list)
 
     @property
     def is_cut(self) -> bool:
@@ -70,11 +79,13 @@ class StaffAdmin(admin.ModelAdmin[Row]):
         return (queryset.filter(self.found_by(term)) if term else queryset), False
 
     def found_by(self, term: str) -> Q:
-        """The people are looked for first: a join with an OR in it would read every row."""
+        """The people are looked for first, and what is theirs apart for each way: a join with an
+        OR in it reads every row."""
         people = people_like(term)
         found = Q(pk__in=[])
         for path in self.people:
-            found |= Q(**{f"{path}__in": people})
+            of_them = self.model._default_manager.filter(**{f"{path}__in": people})
+            found |= Q(pk__in=of_them.values("pk"))
         for column in self.ids:
             found |= self.with_id(column, term)
         return found

@@ -231,6 +231,5 @@ class PushAttemptAdmin(OfDeviceAdmin):
         "next_attempt_at",
     )
     list_filter = (VerdictFilter, StatusFilter, "sent_at")
-    date_hierarchy = "sent_at"
     ordering = ("-sent_at",)
     fields = (*list_display, "push_id")

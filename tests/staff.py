@@ -42,6 +42,10 @@ def page_of(row: Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
+def delete_page_of(row: Model) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_delete", args=[row.pk])
+
+
 def act(staff: Client, action: str, chosen: Iterable[Model], query: str = "", **also: str) -> Any:
     """Choose the rows in their list and run the action on them; the answer."""
     rows = list(chosen)

@@ -125,7 +125,7 @@ def test_what_is_compiled_is_what_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "heading"),
+    ("door", "heading"),
     [
         ("held", "我持有的名片"),
         ("cards", "我的名片"),
@@ -136,12 +136,12 @@ def test_what_is_compiled_is_what_is_written() -> None:
     ],
 )
 def test_pages_are_in_the_language_of_the_person(
-    page: str, heading: str, bob: User, bob_card: Card, held: Binding, web: Callable[[User], Client]
+    door: str, heading: str, bob: User, bob_card: Card, held: Binding, web: Callable[[User], Client]
 ) -> None:
     bob.language = "zh-hans"
     bob.save()
-    of_a_card = page in {"card", "share"}
-    answer = web(bob).get(reverse(page, args=[bob_card.pk] if of_a_card else []))
+    of_a_card = door in {"card", "share"}
+    answer = web(bob).get(reverse(door, args=[bob_card.pk] if of_a_card else []))
     assert headings(answer.content) == [heading]
 
 

@@ -35,6 +35,7 @@ from cards.vcard.model import (
     Property,
     Value,
     VCardError,
+    texts_of,
 )
 
 NO_NAME = "(no name)"
@@ -55,7 +56,7 @@ def parsed(
     if len(properties) > limits.properties:
         raise VCardError(f"A card with more than {limits.properties} properties is not read.")
     kept = canonical(properties)
-    if any(len(text) > limits.value for each in kept for text in _flat(_as_list(each.value))):
+    if any(len(text) > limits.value for each in kept for text in texts_of(each.value)):
         raise VCardError(f"A value of more than {limits.value} octets is not read.")
     made = with_fn(kept)
     if made is not kept:
@@ -268,15 +269,11 @@ def _params(given: Params) -> Params:
         cleaned = [text for text in map(clean, values) if text]
         if (name := _param_name(name)) and cleaned:
             params.setdefault(name, []).extend(cleaned)
-    for name, form in _PARAM_FORMS.items():
-        if name in params:
-            params[name] = form(params[name])
-    if "pref" in params.get("type", ()):
-        params["type"].remove("pref")
-        params["pref"] = params.get("pref") or ["1"]
-    for name in SINGLE_PARAMS & params.keys():
-        params[name] = [",".join(params[name])] if params[name] else []
-    return {name: values for name, values in params.items() if values}
+    formed = {name: _PARAM_FORMS.get(name, list)(values) for name, values in params.items()}
+    if "pref" in formed.get("type", ()):
+        formed["type"].remove("pref")
+        formed["pref"] = formed.get("pref") or ["1"]
+    return {name: values for name, values in formed.items() if values}
 
 
 def _param_name(name: str) -> str:
@@ -308,7 +305,12 @@ def _label(values: list[str]) -> list[str]:
     return [re.sub(r"(?<!\\)\\++,", ",", text).strip()]
 
 
+def _joined(values: list[str]) -> list[str]:
+    return [",".join(values)]
+
+
 _PARAM_FORMS: dict[str, Callable[[list[str]], list[str]]] = {
+    **dict.fromkeys(SINGLE_PARAMS, _joined),
     "type": type_words,
     "pref": _pref,
     "group": _group,

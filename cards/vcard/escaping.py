@@ -8,11 +8,20 @@ import re
 
 from cards.vcard.grammar import UNKNOWN
 
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_MEANING = {"n": "\n", "N": "\n", ",": ",", ";": ";", ":": ":", "\\": "\\"}
+# In this order. Meanwhile a NUL stands for an escaped backslash.
+_MEANINGS = (
+    ("\\\\", "\0"),
+    ("\\n", "\n"),
+    ("\\N", "\n"),
+    ("\\,", ","),
+    ("\\;", ";"),
+    ("\\:", ":"),
+    ("\0", "\\"),
+)
 _TEXT = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n"})
 _PART = {
-    separator: re.compile(rf"(?:[^\\{separator}]|\\.|\\$)*", re.DOTALL) for separator in (",", ";")
+    separator: re.compile(rf"(?:[^\\{separator}]++|\\.|\\$)*+", re.DOTALL)
+    for separator in (",", ";")
 }
 
 
@@ -23,10 +32,13 @@ def escape(text: str, value_type: str = "text") -> str:
 
 
 def unescape(text: str, value_type: str = "text") -> str:
-    """Undo the escapes that the RFCs know; a backslash before anything else stays."""
+    """Undo the escapes that the RFCs know; a backslash before anything else stays. The text has
+    to be free of control characters."""
     if value_type == UNKNOWN or "\\" not in text:
         return text
-    return _ESCAPED.sub(lambda found: _MEANING.get(found[1], found[0]), text)
+    for escaped, meant in _MEANINGS:
+        text = text.replace(escaped, meant)
+    return text
 
 
 def split(text: str, separator: str) -> list[str]:

@@ -64,8 +64,6 @@ URI_OR_TEXT = frozenset({"related", "uid", "key", "socialprofile"})
 MEDIA = {"photo": "image", "logo": "image", "sound": "audio", "key": "application"}
 
 # Parameters with one value, in which a comma is only a comma.
-SINGLE_PARAMS = frozenset(
-    {"altid", "calscale", "geo", "group", "label", "language", "mediatype", "pref", "tz", "value"}
-)
+SINGLE_PARAMS = frozenset({"altid", "calscale", "geo", "label", "language", "mediatype", "tz"})
 # Gone once a value is decoded.
 ENCODING_PARAMS = frozenset({"encoding", "charset"})

@@ -25,6 +25,13 @@ class Property:
     params: Params = field(default_factory=dict)
 
 
+def texts_of(value: Value) -> list[str]:
+    """Every string in a value."""
+    if isinstance(value, str):
+        return [value]
+    return [text for part in value for text in ((part,) if isinstance(part, str) else part)]
+
+
 @dataclass(frozen=True)
 class ParsedCard:
     """One card as it was read, `fn` first, and in words what had to be guessed or left out."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cards.vcard.canonical import canonical_property
 from cards.vcard.grammar import COMPONENTS, FRAME, LIST_COMPONENTS, LISTS, TOKEN
-from cards.vcard.model import DEFAULT_LIMITS, Property, Value, VCardError
+from cards.vcard.model import DEFAULT_LIMITS, Property, VCardError, texts_of
 
 VALUE_SIZE = 100_000  # octets of UTF-8, parameters included
 
@@ -48,7 +48,7 @@ def _property(given: Any) -> Property:
         raise VCardError(f"The value of {name} has to be {_shape(name)}.")
     if not _are_params(params):
         raise VCardError("Parameters are lists of strings under small-letter names.")
-    texts = [*_texts(value), *(text for values in params.values() for text in values)]
+    texts = [*texts_of(value), *(text for values in params.values() for text in values)]
     _check_texts(texts)
     if name == "photo" and any(text.strip().lower().startswith("data:") for text in texts):
         raise VCardError("A photo is not sent inside a property: it has an address of its own.")
@@ -97,12 +97,6 @@ def _are_params(params: Any) -> bool:
         and _are_strings(values)
         for name, values in params.items()
     )
-
-
-def _texts(value: Value) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [text for part in value for text in ([part] if isinstance(part, str) else part)]
 
 
 def _check_texts(texts: list[str]) -> None:

@@ -154,6 +154,8 @@ def _component(text: str, lists: bool) -> Component:
 def _with_labels(properties: list[Property]) -> list[Property]:
     """Each LABEL as a parameter of the ADR with the same types: the nearest before it, else the
     first after it. One without such an address stays a property."""
+    if not any(each.name == "label" for each in properties):
+        return properties
     kept = dict(enumerate(properties))
     free: dict[frozenset[str], list[int]] = defaultdict(list)
     early: list[int] = []

@@ -22,6 +22,7 @@ from tests.staff import (
     act,
     act_at_once,
     browser_of,
+    delete_page_of,
     last_log,
     list_page,
     make_staff,
@@ -267,8 +268,7 @@ def test_switching_a_person_off_signs_their_devices_out(staff: Client, bob: User
 
 
 def test_nobody_is_deleted(staff: Client, alice: User) -> None:
-    path = reverse("admin:accounts_user_delete", args=[alice.pk])
-    assert staff.post(path, {"post": "yes"}).status_code == 403
+    assert staff.post(delete_page_of(alice), {"post": "yes"}).status_code == 403
     act_at_once(staff, "delete_selected", alice)
     assert User.objects.filter(pk=alice.pk).exists()
 

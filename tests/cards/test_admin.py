@@ -14,7 +14,17 @@ from cards.models import Card, CardRevision, Door
 from delivery import fanout
 from delivery.models import CardUpdate
 from tests.conftest import change, make_card, prop
-from tests.staff import act, act_at_once, browser_of, last_log, list_page, make_staff, page_of, said
+from tests.staff import (
+    act,
+    act_at_once,
+    browser_of,
+    delete_page_of,
+    last_log,
+    list_page,
+    make_staff,
+    page_of,
+    said,
+)
 
 
 @pytest.fixture
@@ -260,7 +270,6 @@ def test_a_retired_card_is_only_looked_at(staff: Client, alice_card: Card) -> No
 
 
 def test_a_card_is_not_deleted(staff: Client, alice_card: Card) -> None:
-    path = reverse("admin:cards_card_delete", args=[alice_card.pk])
-    assert staff.post(path, {"post": "yes"}).status_code == 403
+    assert staff.post(delete_page_of(alice_card), {"post": "yes"}).status_code == 403
     act_at_once(staff, "delete_selected", alice_card)
     assert Card.objects.filter(pk=alice_card.pk, retired_at=None).exists()

@@ -11,6 +11,7 @@ from cards.vcard import Limits, VCardError, jcard, read, xcard
 HEAD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:A\r\n"
 XML = b'<vcards xmlns="urn:ietf:params:xml:ns:vcard-4.0">'
 MANY = 1_000_000
+EARLY = 2  # seconds; an idle machine takes a third of one, a busy one under coverage may not
 
 Door = Callable[[bytes], object]
 BOMBS: dict[str, tuple[Door, Callable[[], bytes], str]] = {
@@ -89,13 +90,13 @@ BOMBS: dict[str, tuple[Door, Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_in_less_than_a_second(name: str) -> None:
+def test_a_bomb_is_refused_early(name: str) -> None:
     door, made, words = BOMBS[name]
     bomb = made()
     started = time.process_time()
     with pytest.raises(VCardError, match=words):
         door(bomb)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < EARLY
 
 
 @pytest.mark.parametrize("name", BOMBS)
