@@ -410,6 +410,15 @@ def test_a_request_reaches_who_was_asked(
     assert "hidden from all" not in str(asked)
 
 
+@pytest.mark.parametrize("to", ["bob", "bob@example.org"])
+def test_what_a_blocked_person_asks_reaches_nobody(
+    client: APIClient, bobs: APIClient, alice_card: Card, bob: User, to: str
+) -> None:
+    exchange.block(bob, alice_card.owner)
+    ask(client, alice_card, to)
+    assert bobs.get(f"{API}/requests").json()["results"] == []
+
+
 @pytest.mark.parametrize("end", ["accept", "decline", "expire", "block"])
 def test_what_was_offered_is_seen_only_while_it_can_be_taken(
     client: APIClient, bobs: APIClient, alice_card: Card, bob_card: Card, bob: User, end: str
