@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, ValidationError
-from rest_framework import exceptions, pagination, parsers, views
+from rest_framework import exceptions, pagination, views
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -112,13 +112,3 @@ def plain(said: Any) -> str:
 
 def first_words(fields: dict[str, Any]) -> str:
     return " ".join(f"{name}: {plain(value)}" for name, value in fields.items())
-
-
-class ShallowJSON(parsers.JSONParser):
-    """JSON that is nested so deeply that it cannot be read is a bad request like any other."""
-
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        try:
-            return super().parse(stream, media_type, parser_context)
-        except RecursionError as error:
-            raise exceptions.ParseError("This JSON is nested too deeply.") from error
