@@ -4,6 +4,8 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from cardsite.api import NowhereView
+
 api: list[URLPattern | URLResolver] = [
     path("", include("accounts.api")),
     path("", include("cards.api")),
@@ -11,6 +13,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("delivery.api")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("<path:nowhere>", NowhereView.as_view()),
 ]
 
 urlpatterns = [

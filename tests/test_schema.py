@@ -31,9 +31,7 @@ from bindings import exchange
 from bindings.models import Binding, Block, Invitation
 from delivery import fanout
 from tests.conftest import api_of, make_card, make_device, make_person
-from tests.rest import API, all_rows, fresh_throttles, refused
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, all_rows, refused
 
 schema = schemathesis.openapi.from_wsgi(f"{API}/schema", get_wsgi_application())
 OPEN = {"/api/v1/signup", "/api/v1/session", "/api/v1/docs", "/api/v1/schema"}
