@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.core.cache import cache
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -26,9 +27,16 @@ def own_folder(settings: Any, tmp_path: Any) -> None:
     """Photos go to the test's own folder, static files need not be collected, and hashing a
     password costs nothing."""
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.STATIC_ROOT = tmp_path
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_throttles() -> None:
+    """Throttles count in the cache, which outlives a test and its people's ids."""
+    cache.clear()
 
 
 def make_person(username: str, name: str) -> User:

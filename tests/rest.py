@@ -5,20 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from django.apps import apps
-from django.core.cache import cache
 from django.db import connection
 from PIL import Image
 from rest_framework.test import APIClient
 
 API = "/api/v1"
-
-
-@pytest.fixture(autouse=True)
-def fresh_throttles() -> None:
-    """Throttles count in the cache, which outlives a test and its people's ids."""
-    cache.clear()
 
 
 def send(client: APIClient, method: str, path: str, body: Any, form: str, **headers: Any) -> Any:

@@ -33,9 +33,7 @@ from cardsite.management.commands.serve import MAX_FRAME
 from delivery import api as sync_api
 from delivery import consumers, fanout, live, messages, prompts, retention
 from tests.delivery.test_socket import Peer
-from tests.rest import fresh_throttles, picture
-
-__all__ = ["fresh_throttles"]
+from tests.rest import picture
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -10,9 +10,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Device, User
 from tests.conftest import PASSWORD, api_of, make_device
-from tests.rest import API, all_rows, fresh_throttles, refused
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, all_rows, refused
 
 PHONE = {"platform": "android", "identifier": "imei-356938035643809", "name": "Phone"}
 DORA = {"email": "dora@example.org", "password": PASSWORD, "name": "Dora", "device": PHONE}

@@ -10,9 +10,7 @@ from bindings.models import Binding
 from delivery import fanout
 from delivery.models import OfflineMessage
 from tests.conftest import api_of, catch_up, make_device, pending
-from tests.rest import API, fresh_throttles, refused
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, refused
 
 IMEI = "imei-356938035643809"
 APNS_TOKEN = "ab" * 32

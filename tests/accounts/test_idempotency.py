@@ -11,9 +11,7 @@ from accounts.models import IdempotentReply, User
 from bindings.models import Invitation
 from cards.models import Card
 from tests.conftest import api_of, make_device
-from tests.rest import API, after_reading, all_rows, fresh_throttles, refused
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, after_reading, all_rows, refused
 
 KEY: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
 

@@ -1,8 +1,6 @@
 """Pages of a person's own account: signing up and in, settings, devices."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core import mail
@@ -16,14 +14,6 @@ Web = Callable[[User], Client]
 
 PAGES = ["settings", "devices", "account_email", "account_change_password"]
 ENTRANCES = ["account_login", "account_signup", "account_reset_password"]
-
-
-@pytest.fixture(autouse=True)
-def plain_static(settings: Any, tmp_path: Path) -> None:
-    """Nothing is collected for the tests: files have the names that they are written under."""
-    settings.STATIC_ROOT = tmp_path
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -27,14 +27,11 @@ from tests.rest import (
     API,
     after_reading,
     all_rows,
-    fresh_throttles,
     picture,
     refused,
     send,
     tables_with,
 )
-
-__all__ = ["fresh_throttles"]
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 NO_CARD: list[Any] = [None, "", "x", 7, True, [], {}, UNKNOWN, [UNKNOWN]]

@@ -3,11 +3,9 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -20,15 +18,6 @@ from cards.models import Card
 from tests.conftest import bind, make_card, make_person, prop
 
 Web = Callable[[User], Client]
-
-
-@pytest.fixture(autouse=True)
-def plain_static(settings: Any, tmp_path: Path) -> None:
-    """Nothing is collected for the tests: files have the names that they are written under."""
-    settings.STATIC_ROOT = tmp_path
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    cache.clear()  # throttles of the test before
 
 
 def text(answer: Any) -> str:

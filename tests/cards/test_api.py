@@ -12,9 +12,7 @@ from bindings.models import Binding
 from cards import vcard
 from cards.models import Card
 from tests.conftest import api_of, make_card, prop
-from tests.rest import API, after_reading, all_rows, fresh_throttles, picture, refused, send
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, after_reading, all_rows, picture, refused, send
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 FORMS = ["text/vcard", "text/vcard; version=3.0", "application/vcard+xml", "application/vcard+json"]

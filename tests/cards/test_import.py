@@ -12,9 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from accounts.models import Circle, User
 from cards.models import Card, Door
 from tests.conftest import api_of
-from tests.rest import API, fresh_throttles, picture, refused, send
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, picture, refused, send
 
 TRAPS = sorted((Path(__file__).parent / "vcf").glob("*.vcf"))
 IMPORT = f"{API}/cards/import"

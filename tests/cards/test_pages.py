@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,14 +17,6 @@ from cards.models import Card, Door, Property
 from tests.conftest import change, make_card, prop
 
 Web = Callable[[User], Client]
-
-
-@pytest.fixture(autouse=True)
-def plain_static(settings: Any, tmp_path: Path) -> None:
-    """Nothing is collected for the tests: files have the names that they are written under."""
-    settings.STATIC_ROOT = tmp_path
-    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
 
 
 def form_of(page: Any, **changes: Any) -> dict[str, Any]:

@@ -20,9 +20,7 @@ from cards import photos
 from cards.models import Card
 from delivery import fanout
 from tests.conftest import api_of, catch_up, make_device
-from tests.rest import API, all_rows, fresh_throttles, picture, refused, send
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, all_rows, picture, refused, send
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 LATEST: dict[str, Any] = {"HTTP_IF_MATCH": "*"}

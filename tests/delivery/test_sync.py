@@ -13,9 +13,7 @@ from cards.models import Card
 from delivery import fanout
 from delivery.models import Epoch, OfflineMessage
 from tests.conftest import api_of, bind, change, make_card, make_device, make_person, prop
-from tests.rest import API, all_rows, fresh_throttles, refused, send
-
-__all__ = ["fresh_throttles"]
+from tests.rest import API, all_rows, refused, send
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
