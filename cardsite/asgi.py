@@ -15,6 +15,7 @@ from django.conf import settings  # noqa: E402
 from django.urls import path  # noqa: E402
 
 from delivery import engine, live  # noqa: E402
+from delivery.batch import in_thread  # noqa: E402
 from delivery.consumers import websocket  # noqa: E402
 
 
@@ -26,7 +27,7 @@ async def lifespan(
     """Start the watch over signed-out devices and, unless WORKER is off, the worker threads."""
     await receive()  # lifespan.startup
     watch = asyncio.create_task(live.watch(live.signed_out_groups))
-    workers = engine.start() if settings.WORKER else []
+    workers = await in_thread(engine.start) if settings.WORKER else []
     await send({"type": "lifespan.startup.complete"})
     await receive()  # lifespan.shutdown
     watch.cancel()

@@ -1,11 +1,16 @@
 """The embedded engine: which threads of the server process do what is due."""
 
 from delivery import fanout, prompts, retention
+from delivery.models import CardUpdate
 from delivery.worker import Worker, woken
 
 
 def start() -> list[Worker]:
-    """Start the threads: fan-out never waits for a push service, and neither for the cleaning."""
+    """Start the threads: fan-out never waits for a push service, and neither for the cleaning.
+
+    They are the only ones, so what an earlier process held when it was killed is taken up at once.
+    """
+    CardUpdate.objects.all().release()
     workers = [
         Worker("fan-out", fanout.run_one, woken),
         Worker("prompts", prompts.run_one),

@@ -98,6 +98,10 @@ class CardUpdateQuerySet(models.QuerySet["CardUpdate"]):
             update.save(update_fields=["lease", "leased_until"])
         return update
 
+    def release(self) -> None:
+        """Let anybody have what a worker held that is surely dead."""
+        self.exclude(lease=None).update(lease=None, leased_until=None)
+
 
 class CardUpdate(models.Model):
     """The intent: this card has changed up to `rev`, and all who must know up to `done_rev` do.

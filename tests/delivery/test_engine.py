@@ -58,7 +58,7 @@ def test_a_failing_job_is_logged_and_tried_again(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_engine_fans_out_what_is_committed(held: Binding, wire: RecordingLayer) -> None:
+def test_the_engine_fans_out_what_was_left_behind(held: Binding, wire: RecordingLayer) -> None:
     told = threading.Event()
     publish = wire.publish
 
@@ -68,8 +68,9 @@ def test_the_engine_fans_out_what_is_committed(held: Binding, wire: RecordingLay
             told.set()
 
     wire.publish = watched  # type: ignore[method-assign]
-    workers = engine.start()
     change(held.card, tel="+43 1 999")
+    assert CardUpdate.objects.claim()  # by a process that died with it
+    workers = engine.start()
     assert told.wait(10)
     engine.stop(workers)
     assert not any(each.is_alive() for each in workers)
