@@ -4,33 +4,29 @@ I1, I3 and I4 with real processes: after the restart every device ends with the 
 twice applied, none older.
 """
 
-import os
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.servers import ROOT, Server, running_server
+from tests.servers import Server, running_server
 
 HOLDERS = 3000
-SEED = """
+SEED = f"HOLDERS = {HOLDERS}" + """
 from accounts.models import Device, User
 from bindings.models import Binding
 from cards.models import Card
+from delivery import fanout
 
 owner = User.objects.create_user("owner@example.org", "correct-horse-battery", name="Owner")
 card = Card(owner=owner, fn="Owner", properties=[
     {"name": "tel", "value": "before", "params": {}, "circles": ["*"]}])
 card.save()
 people = User.objects.bulk_create(
-    User(email=f"h{n}@example.org", username=f"h{n}", name=f"H {n}") for n in range(%d))
+    User(email=f"h{n}@example.org", username=f"h{n}", name=f"H {n}") for n in range(HOLDERS))
 Device.objects.bulk_create(
     Device(user=user, platform="android", identifier_hash=f"h{n}",
            token_hash=Device.hash_token(f"token-{n}"))
@@ -38,6 +34,7 @@ Device.objects.bulk_create(
 view = card.view_for([])
 Binding.objects.bulk_create(
     Binding(card=card, holder=user, view=view, rev=1, held_rev=1) for user in people)
+fanout.run_all()
 """
 
 
@@ -81,20 +78,6 @@ NEWEST = "SELECT count(*) FROM delivery_offlinemessage WHERE rev = (SELECT rev F
 DONE = "SELECT count(*) FROM delivery_cardupdate WHERE rev = done_rev AND rev >= {rev}"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server with one card and 3,000 holders, up and quiet."""
-    with running_server(tmp_path) as server:
-        subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v0", "-c", SEED % HOLDERS],
-            cwd=ROOT,
-            env={**os.environ, **server.environment},
-            check=True,
-        )
-        Rows(server).until(DONE.format(rev=1))
-        yield server
-
-
 def api(server: Server, token: str = "") -> httpx.Client:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     return httpx.Client(base_url=f"{server.url}/api/v1/", headers=headers, timeout=30)
@@ -127,37 +110,31 @@ def synced(server: Server, holder: int) -> list[dict[str, Any]]:
     return messages
 
 
-def test_a_card_committed_before_the_kill_is_fanned_out_after_the_restart(server: Server) -> None:
-    server.stop()
-    server.start(WORKER="0")  # so that the kill surely comes before the fan-out
-    rev = edit(server, "after")
-    server.kill()
-    assert Rows(server).one(NEWEST) == 0
-    server.start()
-    Rows(server).until(DONE.format(rev=rev))
-    assert Rows(server).one(NEWEST) == HOLDERS
-    (news,) = synced(server, 7)
-    assert news["view"]["properties"][0]["value"] == "after"
+def test_a_card_committed_before_the_kill_is_fanned_out_after_the_restart(tmp_path: Path) -> None:
+    with running_server(tmp_path, SEED, WORKER="0") as server:  # the kill surely comes first
+        rev = edit(server, "after")
+        server.kill()
+        assert Rows(server).one(NEWEST) == 0
+        server.start(WORKER="1")
+        Rows(server).until(DONE.format(rev=rev))
+        assert Rows(server).one(NEWEST) == HOLDERS
+        (news,) = synced(server, 7)
+        assert news["view"]["properties"][0]["value"] == "after"
 
 
-def test_a_kill_in_the_middle_of_a_fan_out_leaves_nobody_behind(
-    server: Server, tmp_path: Path
-) -> None:
-    slow = tmp_path / "slow"
-    slow.mkdir()
-    (slow / "sitecustomize.py").write_text(SITECUSTOMIZE)
-    server.stop()
-    server.start(PYTHONPATH=str(slow))
-    first = synced(server, 7)
-    rev = edit(server, "after")
-    Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
-    server.kill()
-    reached = Rows(server).one(NEWEST)
-    assert 0 < reached < HOLDERS
-    server.start()
-    Rows(server).until(DONE.format(rev=rev))
-    assert Rows(server).one(NEWEST) == HOLDERS
-    assert Rows(server).one("SELECT count(*) FROM delivery_offlinemessage") == HOLDERS
-    second = synced(server, 7)
-    assert [each["rev"] for each in (*first, *second)] == [1, rev]
-    assert synced(server, 7) == []
+def test_a_kill_in_the_middle_of_a_fan_out_leaves_nobody_behind(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    with running_server(tmp_path, SEED, PYTHONPATH=str(tmp_path)) as server:
+        first = synced(server, 7)
+        rev = edit(server, "after")
+        Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
+        server.kill()
+        reached = Rows(server).one(NEWEST)
+        assert 0 < reached < HOLDERS
+        server.start(PYTHONPATH="")
+        Rows(server).until(DONE.format(rev=rev))
+        assert Rows(server).one(NEWEST) == HOLDERS
+        assert Rows(server).one("SELECT count(*) FROM delivery_offlinemessage") == HOLDERS
+        second = synced(server, 7)
+        assert [each["rev"] for each in (*first, *second)] == [1, rev]
+        assert synced(server, 7) == []

@@ -52,7 +52,7 @@ def test_static_files_are_collected_again_when_they_change(settings: Any, tmp_pa
 
 
 def test_it_serves_and_stops_in_an_orderly_way(tmp_path: Path) -> None:
-    with running_server(tmp_path, DEMO="1") as server:
+    with running_server(tmp_path, empty=True, DEMO="1") as server:
         assert httpx.get(f"{server.url}/account/login/").status_code == 200
         assert "Cardsite is at" in server.log()
         server.stop()
