@@ -141,12 +141,13 @@ TYPES: dict[str, Words] = {
     "home": _in("type of number or address", "home"),
     "cell": _("mobile"),
     "fax": _("fax"),
-    "voice": _("voice"),
     "text": _("text messages"),
     "pager": _("pager"),
     "video": _("video"),
     "main": _("main"),
 }
+
+UNSAID = {"voice", "internet", "pref"}
 
 
 def kind_of(name: str) -> Kind:
@@ -156,7 +157,8 @@ def kind_of(name: str) -> Kind:
 
 
 def spoken_types(types: Iterable[str]) -> str:
-    return ", ".join(str(TYPES.get(each, each)) for each in types)
+    """The types in words, but for those that go without saying."""
+    return ", ".join(str(TYPES.get(each, each)) for each in types if each not in UNSAID)
 
 
 def texts_of(value: Any) -> list[str]:

@@ -15,7 +15,9 @@ import httpx
 from tests.servers import Server, running_server
 
 HOLDERS = 3000
-SEED = f"HOLDERS = {HOLDERS}" + """
+SEED = (
+    f"HOLDERS = {HOLDERS}"
+    + """
 from accounts.models import Device, User
 from bindings.models import Binding
 from cards.models import Card
@@ -36,6 +38,7 @@ Binding.objects.bulk_create(
     Binding(card=card, holder=user, view=view, rev=1, held_rev=1) for user in people)
 fanout.run_all()
 """
+)
 
 
 # Loaded by the interpreter at its start: once delivery.fanout is there, its chunks are small and
