@@ -1,11 +1,14 @@
 """Real servers for the tests, each on a free port of 127.0.0.1, and what they are made of.
 
 `python -m tests.servers --install` installs what is missing, as root on Debian; anybody else is
-told exactly what to install.
+told exactly what to install. `python -m tests.servers COMMAND...` runs a command beside a
+throwaway PostgreSQL and Redis, with their addresses in its environment.
 """
 
 import os
+import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,15 +19,18 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 THROTTLES = ("THROTTLE_SIGN_IN", "THROTTLE_SIGN_UP", "THROTTLE_CODE", "THROTTLE_REQUEST")
 STARTING_TIME = 60.0  # seconds
+POSTGRESQL = ("listen_addresses=127.0.0.1", "max_connections=300", "shared_buffers=256MB")
 
 # A program that the tests start, and the Debian package that brings it.
-NEEDED = {"chromium": "chromium"}
+NEEDED = {"chromium": "chromium", "postgres": "postgresql", "redis-server": "redis-server"}
 
 # How Playwright starts it. As root it has no sandbox; in the background it would call home.
 CHROMIUM: dict[str, Any] = {
@@ -34,8 +40,15 @@ CHROMIUM: dict[str, Any] = {
 }
 
 
+def find(program: str) -> str:
+    """Where a program is, or nothing; Debian keeps PostgreSQL's own out of the PATH."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    path = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
+    return shutil.which(program, path=path) or ""
+
+
 def install_missing() -> None:
-    missing = [package for program, package in NEEDED.items() if not shutil.which(program)]
+    missing = [package for program, package in NEEDED.items() if not find(program)]
     if not missing:
         return
     command = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", *missing]
@@ -51,18 +64,99 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTING_TIME
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)  # between two knocks at a door that nobody opens yet
+    raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text(errors='replace')}")
+
+
+@contextmanager
+def running(
+    *command: object, port: int, stop: int = signal.SIGTERM, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that listens on this port, until the block ends."""
+    with TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen([*map(str, command)], stdout=out, stderr=out, **options)
+        try:
+            wait_for_port(port, process, log)
+            yield process
+        finally:
+            process.send_signal(stop)
+            process.wait(timeout=STARTING_TIME)
+
+
+@contextmanager
+def running_redis(port: int = 0) -> Iterator[str]:
+    """The address of a Redis that keeps nothing on disk."""
+    port = port or free_port()
+    command = (find("redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", "")
+    with running(*command, port=port):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def running_postgresql(*settings: str) -> Iterator[str]:
+    """The address of a PostgreSQL that forgets all it knows when it is stopped. It will not run as
+    root, so root starts it as the user that its package brings."""
+    port, user = free_port(), "postgres" if os.geteuid() == 0 else None
+    with TemporaryDirectory() as folder:
+        if user:
+            shutil.chown(folder, user)
+        rows = Path(folder) / "rows"
+        initdb = (find("initdb"), "-D", str(rows), "-U", "postgres", "-A", "trust", "--no-sync")
+        subprocess.run(initdb, check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder)
+        options = [part for setting in (*POSTGRESQL, *settings) for part in ("-c", setting)]
+        command = (find("postgres"), "-D", rows, "-p", port, "-k", folder, *options)
+        with running(*command, port=port, stop=signal.SIGINT, user=user, cwd=folder):
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def running_production() -> Iterator[dict[str, str]]:
+    """The environment in which the product runs on PostgreSQL and Redis."""
+    with running_postgresql("fsync=off") as rows, running_redis() as redis:
+        yield {"DATABASE_URL": rows, "REDIS_URL": redis}
+
+
 def run_manage(environment: dict[str, str], *arguments: str) -> None:
     command = [sys.executable, "manage.py", *arguments]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True)
 
 
 @cache
-def migrated() -> TemporaryDirectory[str]:
-    """A folder with a database that is migrated and empty, made once for all servers of these
-    tests: migrating takes longer than all else that a server does at its start."""
+def migrated() -> tuple[TemporaryDirectory[str], str]:
+    """A database that is migrated and empty, made once for all servers of these tests: migrating
+    takes longer than all else that a server does at its start. Its folder and its address."""
     folder = TemporaryDirectory()
-    run_manage({"DATA_DIR": folder.name}, "migrate", "-v0")
-    return folder
+    address = new_database(Path(folder.name))
+    run_manage({"DATA_DIR": folder.name, "DATABASE_URL": address}, "migrate", "-v0")
+    return folder, address
+
+
+def new_database(folder: Path, template: str = "template0") -> str:
+    """The address of a database of one's own: on the PostgreSQL of the environment, if there is
+    one; otherwise a file in this folder, which is made at its first use."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgres"):
+        return f"sqlite:///{folder}/cardsite.sqlite3"
+    name = f"product_{secrets.token_hex(8)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
+
+
+def migrated_database(folder: Path) -> str:
+    """The address of a copy of it for a server with this folder."""
+    original, address = migrated()
+    if address.startswith("sqlite"):
+        shutil.copy(Path(original.name) / "cardsite.sqlite3", folder)
+    return new_database(folder, template=urlsplit(address).path[1:])
 
 
 class Server:
@@ -138,9 +232,8 @@ def running_server(
     folder: Path, seed: str = "", *, empty: bool = False, **environment: str
 ) -> Iterator[Server]:
     """A server on a database that this program has filled; or, `empty`, on none yet."""
-    server = Server(folder, **environment)
-    if not empty:
-        shutil.copy(Path(migrated().name) / "cardsite.sqlite3", folder)
+    address = new_database(folder) if empty else migrated_database(folder)
+    server = Server(folder, DATABASE_URL=address, **environment)
     if seed:
         run_manage(server.environment, "shell", "-v0", "-c", seed)
     server.start()
@@ -150,9 +243,13 @@ def running_server(
         server.stop()
 
 
-def main(arguments: list[str]) -> Any:
+def main(arguments: list[str]) -> None:
     if arguments == ["--install"]:
         install_missing()
+    elif arguments:
+        with running_production() as environment:
+            done = subprocess.run(arguments, env={**os.environ, **environment}, check=False)
+        sys.exit(done.returncode)
     else:
         sys.exit(__doc__)
 

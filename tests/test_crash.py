@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from tests.servers import Server, running_server
 
@@ -61,14 +62,19 @@ threading.Thread(target=slow_down, daemon=True).start()
 
 
 class Rows:
-    """A look into the server's database file, whether the server lives or not."""
+    """A look into the server's database, whether the server lives or not."""
 
     def __init__(self, server: Server) -> None:
-        self.path = server.folder / "cardsite.sqlite3"
+        self.address = server.environment["DATABASE_URL"]
 
     def one(self, question: str) -> Any:
-        with closing(sqlite3.connect(self.path, timeout=20)) as database:
+        with closing(self.connection()) as database:
             return database.execute(question).fetchone()[0]
+
+    def connection(self) -> Any:
+        if self.address.startswith("sqlite"):
+            return sqlite3.connect(self.address.removeprefix("sqlite:///"), timeout=20)
+        return psycopg.connect(self.address)
 
     def until(self, question: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
