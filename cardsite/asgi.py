@@ -24,13 +24,15 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Start the watch over signed-out devices and, unless WORKER is off, the worker threads."""
+    """Keep open sockets true to the rows and, unless WORKER is off, start the worker threads."""
     await receive()  # lifespan.startup
-    watch = asyncio.create_task(live.watch(live.signed_out_groups))
+    parts = (live.layer().listen(), live.keep_up(), live.watch(live.signed_out_groups))
+    tasks = [asyncio.create_task(part) for part in parts]
     workers = await in_thread(engine.start) if settings.WORKER else []
     await send({"type": "lifespan.startup.complete"})
     await receive()  # lifespan.shutdown
-    watch.cancel()
+    for task in tasks:
+        task.cancel()
     await asyncio.to_thread(engine.stop, workers)
     await send({"type": "lifespan.shutdown.complete"})
 

@@ -14,6 +14,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be written as such: ModelAdmin[Card]
@@ -133,10 +134,25 @@ if SQLITE:
     }
     # In a file as well: threads that share a database in memory do not wait for each other.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+else:
+    # Threads share a few connections; a new one for each would cost more than what it is for.
+    DATABASES["default"]["OPTIONS"] = {
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_CONNECTIONS", default=10)}
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-CACHES = {"default": env.cache("CACHE_URL", default="locmemcache://cardsite")}
-CHANNEL_LAYERS = {"default": {"BACKEND": "delivery.layers.LocalLayer"}}
+# Between processes
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHES = {"default": env.cache("CACHE_URL", default=REDIS_URL or "locmemcache://cardsite")}
+CHANNEL_LAYERS: dict[str, dict[str, object]] = {
+    "default": {
+        "BACKEND": "delivery.layers.RedisLayer",
+        # Two products that share a Redis do not hear each other.
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": salted_hmac("live", "", SECRET_KEY).hexdigest()},
+    }
+    if REDIS_URL
+    else {"BACKEND": "delivery.layers.LocalLayer"}
+}
 
 # People
 AUTH_USER_MODEL = "accounts.User"

@@ -22,7 +22,7 @@ from accounts.authentication import device_of
 from accounts.models import Device
 from delivery import live, mailbox, messages
 from delivery.batch import Batch, in_thread
-from delivery.layers import Event
+from delivery.layers import MISSED, Event
 
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
 PAGE = 100  # messages read at once for a device that drains
@@ -47,7 +47,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
     as_xml = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.id = uuid.uuid4()
+        self.id = uuid.uuid4().hex
         self.scope, self.receive, self.emit = scope, receive, send
         self.outbox: deque[str] = deque()
         self.waiting = 0
@@ -94,7 +94,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
             await self.close(self.ended.result())
 
     async def greet(self) -> None:
-        """What is said before anything else."""
+        """What is said before anything else, and from then on without being asked."""
 
     async def read(self) -> None:
         """Listen until the other side goes."""
@@ -123,6 +123,11 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
             self.end(event["close"])
         elif event.get("replaced_by", self.id) != self.id:
             self.end(live.REPLACED)
+        else:
+            self.react(event)
+
+    def react(self, event: Event) -> None:
+        """Whatever else an event may ask for."""
 
     def say_text(self, text: str) -> None:
         text = xml_of(text) if self.as_xml else text
@@ -159,15 +164,35 @@ class DeviceSocket(Socket):
         if device is None:
             return None
         self.device = device
+        self.behind = asyncio.Event()
         return [live.user_group(device.user_id), live.device_group(device.pk)]
+
+    async def serve(self) -> None:
+        live.open_devices[self.id] = self.device.pk
+        try:
+            await super().serve()
+        finally:
+            live.open_devices.pop(self.id, None)
+
+    def react(self, event: Event) -> None:
+        if "drain" in event:
+            self.behind.set()
 
     async def greet(self) -> None:
         # A device has one live socket, the newest.
-        live.layer().publish([live.device_group(self.device.pk)], {"replaced_by": self.id})
+        group = live.device_group(self.device.pk)
+        await live.layer().groups_send([group], {"replaced_by": self.id})
         arrival = await in_thread(mailbox.arrive, self.device)
         self.say({"kind": "welcome", "pending": arrival.pending, "epoch": arrival.epoch})
         if not arrival.pending:
             self.say({"kind": "idle"})
+        while True:
+            await self.drain()
+            await self.behind.wait()
+            self.behind.clear()
+
+    async def drain(self) -> None:
+        """Say what the device has yet to acknowledge."""
         after: int | None = 0
         while after is not None:
             page, after = await in_thread(mailbox.read, self.device.pk, PAGE, after)
@@ -197,7 +222,11 @@ class BrowserSocket(Socket):
         if not user.is_authenticated or not session.session_key:
             return None
         live.open_sessions[self.id] = session.session_key
-        return [live.user_group(user.pk), live.session_group(session.session_key)]
+        return [live.user_group(user.pk), live.session_group(session.session_key), MISSED]
+
+    def react(self, event: Event) -> None:
+        if "missed" in event:
+            self.end(live.RESTARTED)
 
     async def serve(self) -> None:
         try:

@@ -1,22 +1,37 @@
-"""The channel layer of the live path: Channels' own interface, and one call for many groups.
+"""The channel layers of the live path: Channels' own interface, and one call for many groups.
 
-`publish` hands one ready event to every local sink of a list of groups, from any thread. Who gets
-what is decided by the database at fan-out; a group only says which sockets are a person's or a
-device's. Ordinary Channels consumers keep working on it through the parent's methods.
+`publish` hands one ready event to every sink of a list of groups, in all processes, from any
+thread. Who gets what is decided by the database at fan-out; a group only says which sockets are a
+person's or a device's. Ordinary Channels consumers keep working through the parents' methods.
 """
 
 import asyncio
+import json
+import logging
+import random
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis import Redis, RedisError
+from redis import asyncio as aioredis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 Event = dict[str, Any]
 Sink = Callable[[Event], None]
 
+MISSED = "missed"  # the group of all who must know that something may not have been heard here
 
-class LocalLayer(InMemoryChannelLayer):  # type: ignore[misc]
-    """Everything within this process."""
+SOON = 1.0  # seconds that Redis may take to answer whoever must not wait
+PING_EVERY = 5.0  # seconds of silence after which Redis is asked whether it is there
+
+logger = logging.getLogger(__name__)
+
+
+class Sinks:
+    """Who listens in this process, and to which groups."""
 
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
@@ -36,16 +51,80 @@ class LocalLayer(InMemoryChannelLayer):  # type: ignore[misc]
             if not members:
                 self.sinks.pop(group, None)
 
+    def hand_out(self, groups: Iterable[str], event: Event) -> None:
+        """Hand the event to the sinks of this process. Call it in the event loop."""
+        for group in groups:
+            for sink in tuple(self.sinks.get(group, ())):
+                sink(event)
+
     def publish(self, groups: Iterable[str], event: Event) -> None:
-        """Hand the event to all sinks of these groups. From any thread; never waits."""
+        """Hand the event to all sinks of these groups. From any thread; a hint, it may be lost."""
+        raise NotImplementedError
+
+    async def groups_send(self, groups: Iterable[str], event: Event) -> None:
+        """The same from within an event loop."""
+        await asyncio.to_thread(self.publish, groups, event)
+
+    async def listen(self) -> None:
+        """Hear what other processes publish, for as long as the server runs."""
+
+
+class LocalLayer(Sinks, InMemoryChannelLayer):  # type: ignore[misc]
+    """Everything within this process."""
+
+    def publish(self, groups: Iterable[str], event: Event) -> None:
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self.hand_out, list(groups), event)
 
     async def groups_send(self, groups: Iterable[str], event: Event) -> None:
-        """The same from within the event loop, for whoever prefers Channels' way of calling."""
         self.hand_out(groups, event)
 
-    def hand_out(self, groups: Iterable[str], event: Event) -> None:
-        for group in groups:
-            for sink in tuple(self.sinks.get(group, ())):
-                sink(event)
+
+class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
+    """Many processes: one Redis channel for all, and one PUBLISH for any number of groups. Each
+    process looks up by itself which of its sockets are meant."""
+
+    def __init__(self, hosts: list[str], prefix: str, **config: Any) -> None:
+        super().__init__(hosts=hosts, prefix=prefix, **config)
+        self.host = hosts[0]
+        self.channel = f"{prefix}.live"
+        self.teller = Redis.from_url(self.host, socket_timeout=SOON, socket_connect_timeout=SOON)
+        self.silent_until = 0.0
+
+    def publish(self, groups: Iterable[str], event: Event) -> None:
+        if time.monotonic() < self.silent_until:
+            return
+        try:
+            self.teller.publish(self.channel, json.dumps([list(groups), event]))
+        except RedisError as error:
+            # Whoever saves a card must not wait for a Redis that is away, nor each of the next.
+            self.silent_until = time.monotonic() + SOON
+            logger.warning("Redis is away, what is new is heard late: %s", error)
+
+    async def listen(self) -> None:
+        """Redis may go and come back; the group MISSED is told each time."""
+        while True:
+            try:
+                await self.hear()
+            except (RedisError, OSError) as error:
+                logger.warning("Lost Redis, coming back to it: %s", error)
+            await asyncio.sleep(random.uniform(0.1, SOON))  # noqa: S311  (spreads processes)
+
+    async def hear(self) -> None:
+        """Subscribe, and hand out what is published until the connection fails. Raises RedisError
+        or OSError."""
+        redis = aioredis.Redis.from_url(self.host, socket_connect_timeout=SOON, socket_timeout=None)
+        async with redis, redis.pubsub() as ear:
+            await ear.subscribe(self.channel)
+            asked = False
+            while True:
+                said = await ear.get_message(timeout=PING_EVERY)
+                if said is None:
+                    if asked:
+                        raise RedisConnectionError("it says nothing any more")
+                    await ear.ping()
+                elif said["type"] == "message":
+                    self.hand_out(*json.loads(said["data"]))
+                elif said["type"] == "subscribe":
+                    self.hand_out([MISSED], {"missed": True})
+                asked = said is None

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -17,24 +18,30 @@ from django.utils import timezone
 
 from accounts.models import Device
 from delivery.batch import in_thread
-from delivery.layers import LocalLayer
+from delivery.layers import MISSED, Sinks
 from delivery.messages import Message, json_frame
+from delivery.models import OfflineMessage
 
 LOOK_EVERY = 0.5  # seconds
+BEHIND_EVERY = 30.0  # seconds
 LATELY = timedelta(minutes=2)
 
+RESTARTED = 1012  # RFC 6455, section 7.4.1: come back, and see what you missed
 SIGNED_OUT = 4401
 TOO_SLOW = 4408
 REPLACED = 4409
 
-# The session key of every page that has a socket in this process.
-open_sessions: dict[UUID, str] = {}
+# The session key of every page, and the id of every device, that has a socket in this process.
+open_sessions: dict[str, str] = {}
+open_devices: dict[str, UUID] = {}
+
+Debt = tuple[UUID, int, int]
 
 logger = logging.getLogger(__name__)
 
 
-def layer() -> LocalLayer:
-    return cast(LocalLayer, get_channel_layer())
+def layer() -> Sinks:
+    return cast(Sinks, get_channel_layer())
 
 
 def publish(people: Iterable[int], message: Message) -> None:
@@ -55,6 +62,32 @@ async def watch(look: Callable[[], list[str]]) -> None:
             layer().hand_out(await in_thread(look), {"close": SIGNED_OUT})
         except Exception:  # a database that is away for a while must not end the watch
             logger.exception("Looking for who was signed out failed")
+
+
+async def keep_up() -> None:
+    """A hint may be lost: let the devices here read what they have not acknowledged. At once when
+    something may have been missed; otherwise what they have owed for two looks."""
+    missed = asyncio.Event()
+    layer().attach([MISSED], lambda event: missed.set())
+    owed: set[Debt] = set()
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(missed.wait(), BEHIND_EVERY)
+        at_once = missed.is_set()
+        missed.clear()
+        try:
+            before, owed = owed, await in_thread(debts, list(open_devices.values()))
+        except Exception:  # as above
+            logger.exception("Looking for what was not acknowledged failed")
+            continue
+        late = owed if at_once else owed & before
+        layer().hand_out({device_group(device) for device, _message, _rev in late}, {"drain": True})
+
+
+def debts(devices: list[UUID]) -> set[Debt]:
+    """What these devices have yet to acknowledge: (device, message, rev)."""
+    pending = OfflineMessage.objects.pending().filter(device__in=devices)
+    return set(pending.values_list("device", "pk", "rev")) if devices else set()
 
 
 def signed_out_groups() -> list[str]:
