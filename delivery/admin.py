@@ -8,7 +8,6 @@ from typing import Any, ClassVar, get_args
 from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -178,9 +177,9 @@ class CardUpdateAdmin(ReadOnlyAdmin[CardUpdate]):
         "done_rev",
         "pass_rev",
         "cursor",
+        "all_taken",
         "wanted_at",
         "served_at",
-        "leased_until",
     )
 
     @admin.display(description=_("card"))
@@ -193,7 +192,7 @@ class CardUpdateAdmin(ReadOnlyAdmin[CardUpdate]):
 
     @admin.display(description=_("being worked on"), boolean=True)
     def at_work(self, update: CardUpdate) -> bool:
-        return update.leased_until is not None and update.leased_until > timezone.now()
+        return update.pass_rev is not None
 
 
 @admin.register(Mailbox)

@@ -1,16 +1,20 @@
 """The embedded engine: which threads of the server process do what is due."""
 
+from django.db import connection
+
 from delivery import fanout, prompts, retention
-from delivery.models import CardUpdate
+from delivery.models import Chunk
 from delivery.worker import Worker, woken
 
 
 def start() -> list[Worker]:
     """Start the threads: fan-out never waits for a push service, and neither for the cleaning.
 
-    They are the only ones, so what an earlier process held when it was killed is taken up at once.
+    On SQLite they are the only ones, so what an earlier process had taken when it was killed is
+    taken up at once.
     """
-    CardUpdate.objects.all().release()
+    if connection.vendor == "sqlite":
+        Chunk.objects.all().abandon()
     workers = [
         Worker("fan-out", fanout.run_one, woken),
         Worker("prompts", prompts.run_one),

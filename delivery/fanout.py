@@ -1,12 +1,13 @@
 """Fan-out: from a card's CardUpdate to a frame and a row for every device that must follow.
 
-`run_one` does one slice of the work and is called again and again: by the worker thread of the
-embedded product, by tasks in a larger one. Truth is in the rows, so a slice may be repeated.
+`run_one` does one chunk of the work, and the cards that wait take turns. Any number of workers may
+call it: threads of the embedded product, tasks in a larger one. Truth is in the rows, so a chunk
+may be done twice.
 """
 
-import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -17,24 +18,41 @@ from django.utils import timezone
 from bindings.models import Binding
 from cards.models import Card, View
 from delivery import live, messages, prompts, rows
-from delivery.models import LEASE, CardUpdate
+from delivery.models import LEASE, CardUpdate, Chunk
 
-CHUNK = 1000  # bindings; one transaction, one row upsert and one publication for each view
-SLICE = 0.5  # seconds that one card may have before the next one has its turn
+CHUNK = 1000  # bindings; one row upsert, and one publication for each view
 
-Row = tuple[UUID, int, int]  # a binding, its holder, its view
+Views = dict[int, View]
 
 
-def run_one() -> bool:
-    """Work on the card that has waited longest, for one slice; whether there was any."""
-    update = CardUpdate.objects.claim()
-    if update is None:
+class Row(NamedTuple):
+    """A binding of the chunk, and through what its holder sees the card."""
+
+    binding: UUID
+    holder: int
+    view: int
+
+
+class Part(NamedTuple):
+    """A chunk and what it takes to do it."""
+
+    chunk: Chunk
+    update: CardUpdate
+    views: Views
+    bindings: list[Row]
+
+
+def run_one(call_others: Callable[[], None] | None = None) -> bool:
+    """Do one chunk; whether there was any. Before it is begun, `call_others` may call another
+    worker for the next."""
+    part = take()
+    if part is None:
         return False
-    end = time.monotonic() + SLICE
-    while fan_out_chunk(update):
-        if time.monotonic() >= end:
-            update.keep(served_at=timezone.now(), lease=None, leased_until=None)
-            break
+    if call_others:
+        call_others()
+    if part.bindings:
+        tell(part)
+    end(part.chunk)
     return True
 
 
@@ -44,73 +62,114 @@ def run_all() -> None:
         pass
 
 
+# Taking a chunk
+
+
 @transaction.atomic
-def fan_out_chunk(update: CardUpdate) -> bool:
-    """The next chunk of the pass: frames, then rows, then where the pass stands. False when the
-    pass is over, or the lease was lost to another worker."""
+def take() -> Part | None:
+    return take_up() or cut()
+
+
+def take_up() -> Part | None:
+    """A chunk whose worker has died over it."""
+    left = Chunk.objects.abandoned().select_for_update(skip_locked=True, of=("self",))
+    chunk = left.select_related("update").order_by("pk").first()
+    if chunk is None:
+        return None
+    chunk.leased_until = timezone.now() + LEASE
+    chunk.save(update_fields=["leased_until"])
+    views = moved_views(chunk.update)
+    bindings = concerned(chunk.update, views, chunk.after)
+    if chunk.upto:
+        bindings = bindings.filter(pk__lte=chunk.upto)
+    return Part(chunk, chunk.update, views, as_rows(bindings))
+
+
+def cut() -> Part | None:
+    """The next chunk of the card whose turn it is; the first one begins a pass."""
+    update = CardUpdate.objects.next()
+    if update is None:
+        return None
     if update.pass_rev is None:
         update.pass_rev = Card.objects.values_list("rev", flat=True).get(pk=update.card_id)
-    # One statement, so that each view's rev and the content it stands for belong together.
-    views = {
-        view.pk: view
-        for view in View.objects.filter(
-            card=update.card_id, rev__gt=update.done_rev
-        ).select_related("card")
-    }
-    chunk = list(concerned(update, views).values_list("pk", "holder_id", "view_id")[:CHUNK])
-    if chunk:
-        tell(update, views, chunk)
-    if len(chunk) == CHUNK:
-        return update.keep(
-            pass_rev=update.pass_rev, cursor=chunk[-1][0], leased_until=timezone.now() + LEASE
-        )
-    update.keep(done_rev=update.pass_rev, pass_rev=None, cursor=None, lease=None, leased_until=None)
-    return False
+    views = moved_views(update)
+    bindings = as_rows(concerned(update, views, update.cursor)[:CHUNK])
+    upto = bindings[-1].binding if len(bindings) == CHUNK else None
+    now = timezone.now()
+    chunk = update.chunks.create(after=update.cursor, upto=upto, leased_until=now + LEASE)
+    update.cursor, update.all_taken, update.served_at = upto, upto is None, now
+    update.save(update_fields=["pass_rev", "cursor", "all_taken", "served_at"])
+    return Part(chunk, update, views, bindings)
 
 
-def concerned(update: CardUpdate, views: Iterable[int]) -> QuerySet[Binding]:
-    """The bindings that this pass has not reached yet and that something new is to be said to:
-    those that changed themselves, and those whose view did."""
+def moved_views(update: CardUpdate) -> Views:
+    """The views that show something new since the last pass that was completed. In one statement,
+    so that each view's rev and the content it stands for belong together."""
+    moved = View.objects.filter(card=update.card_id, rev__gt=update.done_rev)
+    return {view.pk: view for view in moved.select_related("card")}
+
+
+def concerned(update: CardUpdate, views: Iterable[int], after: UUID | None) -> QuerySet[Binding]:
+    """The bindings beyond this one that something new is to be said to: those that changed
+    themselves, and those whose view did."""
     ahead = Binding.objects.filter(card=update.card_id).order_by("pk")
-    if update.cursor:
-        ahead = ahead.filter(pk__gt=update.cursor)
+    if after:
+        ahead = ahead.filter(pk__gt=after)
     itself = Q(rev__gt=update.done_rev)
     return ahead.filter(itself | Q(view__in=views, ended_at=None) if views else itself)
 
 
-def tell(update: CardUpdate, views: dict[int, View], chunk: list[Row]) -> None:
-    """Frames first, then rows: a frame that comes before its row loses nothing, and is sooner."""
-    bindings = Binding.objects.filter(pk__in=[pk for pk, _holder, _view in chunk])
-    changed = bindings.complete().filter(rev__gt=update.done_rev)
-    told = publish_bindings(changed, update.done_rev)
-    publish_cards(views, [row for row in chunk if row[0] not in told])
-    write_rows(bindings, changed)
+def as_rows(bindings: QuerySet[Binding]) -> list[Row]:
+    return [Row(*row) for row in bindings.values_list("pk", "holder_id", "view_id")]
 
 
-def publish_cards(views: dict[int, View], chunk: list[Row]) -> None:
+@transaction.atomic
+def end(chunk: Chunk) -> None:
+    """The chunk is done. The pass is over when it was the last: the update's lock lets only one
+    worker be the last."""
+    update = CardUpdate.objects.select_for_update().get(pk=chunk.update_id)
+    chunk.delete()
+    if update.all_taken and update.pass_rev and not update.chunks.exists():
+        update.done_rev = update.pass_rev
+        update.pass_rev, update.cursor, update.all_taken = None, None, False
+        update.save(update_fields=["done_rev", "pass_rev", "cursor", "all_taken"])
+
+
+# Doing it
+
+
+def tell(part: Part) -> None:
+    """Frames first, then rows: a frame that comes before its row loses nothing, and is sooner. But
+    for bindings that may have no row yet, since what is acknowledged would not be found."""
+    bindings = Binding.objects.filter(pk__in=[row.binding for row in part.bindings])
+    changed = list(bindings.complete().filter(rev__gt=part.update.done_rev))
+    told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
+    publish_cards(part.views, [row for row in part.bindings if row.binding not in told])
+    write_rows(bindings, bindings.filter(pk__in=[each.pk for each in changed]))
+    publish_bindings(changed, told)
+
+
+def publish_cards(views: Views, bindings: list[Row]) -> None:
     """One text for each view, to all in the chunk who see the card through it."""
     holders = defaultdict(list)
-    for _pk, holder, view in chunk:
-        holders[view].append(holder)
+    for row in bindings:
+        holders[row.view].append(row.holder)
     for pk in views.keys() & holders.keys():
         live.publish(holders[pk], messages.of_view(views[pk].card, views[pk]))
 
 
-def publish_bindings(changed: QuerySet[Binding], done_rev: int) -> set[UUID]:
-    """What only one holder and the owner are told: that a binding was made, changed or ended.
-    Returns the bindings whose holders have been told all there is."""
-    told = set()
-    for binding in changed:
-        live.publish([binding.card.owner_id], messages.to_owner(binding))
-        if binding.held_rev > done_rev:
-            live.publish([binding.holder_id], messages.to_holder(binding))
-            told.add(binding.pk)
-    return told
-
-
+@transaction.atomic
 def write_rows(bindings: QuerySet[Binding], changed: QuerySet[Binding]) -> None:
     """What every device of these holders, and of the owners of changed bindings, must have."""
     for side, those in (("holder", bindings), ("owner", changed)):
         rows.must_have(those, side)
         if prompts.configured():
             rows.prompt(those, side, timezone.now() + settings.PROMPT_GRACE)
+
+
+def publish_bindings(changed: Iterable[Binding], told: set[UUID]) -> None:
+    """What only one holder and the owner are told: that a binding was made, changed or ended."""
+    for binding in changed:
+        live.publish([binding.card.owner_id], messages.to_owner(binding))
+        if binding.pk in told:
+            live.publish([binding.holder_id], messages.to_holder(binding))

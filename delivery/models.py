@@ -2,7 +2,6 @@
 pushed. No content: what is sent is rendered when it is sent."""
 
 import secrets
-import uuid
 from datetime import timedelta
 from typing import Self
 
@@ -84,30 +83,20 @@ class OfflineMessage(models.Model):
 
 class CardUpdateQuerySet(models.QuerySet["CardUpdate"]):
     def due(self) -> Self:
-        free = Q(leased_until=None) | Q(leased_until__lt=timezone.now())
-        return self.filter(free, rev__gt=F("done_rev"))
+        return self.filter(rev__gt=F("done_rev"))
 
-    @transaction.atomic
-    def claim(self) -> "CardUpdate | None":
-        """Lease the one that has waited longest for its turn. A lease that runs out, because its
-        worker died, is anybody's again."""
-        update = self.due().select_for_update(skip_locked=True).order_by("served_at", "pk").first()
-        if update:
-            update.lease = uuid.uuid4()
-            update.leased_until = timezone.now() + LEASE
-            update.save(update_fields=["lease", "leased_until"])
-        return update
-
-    def release(self) -> None:
-        """Let anybody have what a worker held that is surely dead."""
-        self.exclude(lease=None).update(lease=None, leased_until=None)
+    def next(self) -> "CardUpdate | None":
+        """The one that has waited longest for its turn and has bindings nobody has taken, locked
+        for this transaction; one that somebody else is at is passed over."""
+        waiting = self.due().filter(all_taken=False).order_by("served_at", "pk")
+        return waiting.select_for_update(skip_locked=True).first()
 
 
 class CardUpdate(models.Model):
     """The intent: this card has changed up to `rev`, and all who must know up to `done_rev` do.
 
-    A pass over the bindings works in chunks; `pass_rev` and `cursor` are where it stands, written
-    with each chunk, so that another worker goes on where one was killed.
+    A pass over the bindings works in chunks. `cursor` is the last binding that was taken,
+    `all_taken` says that no more are left to take; the pass is over when its chunks are gone.
     """
 
     card = models.OneToOneField(
@@ -117,10 +106,9 @@ class CardUpdate(models.Model):
     done_rev = models.PositiveBigIntegerField(default=0)
     pass_rev = models.PositiveBigIntegerField(null=True)
     cursor = models.UUIDField(null=True)
+    all_taken = models.BooleanField(default=False)
     wanted_at = models.DateTimeField(default=timezone.now)
     served_at = models.DateTimeField(default=timezone.now)
-    lease = models.UUIDField(null=True)
-    leased_until = models.DateTimeField(null=True)
 
     objects = CardUpdateQuerySet.as_manager()
 
@@ -136,12 +124,33 @@ class CardUpdate(models.Model):
     def __str__(self) -> str:
         return f"{self.card_id} {self.done_rev}/{self.rev}"
 
-    def keep(self, **fields: object) -> bool:
-        """Write these fields if the lease is still ours, and say whether it was."""
-        held = CardUpdate.objects.filter(pk=self.pk, lease=self.lease)
-        for name, value in fields.items():
-            setattr(self, name, value)
-        return bool(held.update(**fields))
+
+class ChunkQuerySet(models.QuerySet["Chunk"]):
+    def abandoned(self) -> Self:
+        return self.filter(leased_until__lt=timezone.now())
+
+    def abandon(self) -> None:
+        """Let anybody have what was taken by workers that are surely dead."""
+        self.update(leased_until=timezone.now() - LEASE)
+
+
+class Chunk(models.Model):
+    """A part of a pass that a worker is at: the bindings after `after`, as far as `upto` or to the
+    end. A lease that runs out, because its worker died, is anybody's."""
+
+    update = models.ForeignKey(CardUpdate, on_delete=models.CASCADE, related_name="chunks")
+    after = models.UUIDField(null=True)
+    upto = models.UUIDField(null=True)
+    leased_until = models.DateTimeField(db_index=True)
+
+    objects = ChunkQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("chunk")
+        verbose_name_plural = _("chunks")
+
+    def __str__(self) -> str:
+        return f"{self.update_id} {self.after}–{self.upto}"
 
 
 class Mailbox(models.Model):

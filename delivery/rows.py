@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection, models, transaction
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Greatest
@@ -34,7 +35,11 @@ def insert_selected(
     read the ON as a join's).
     """
     named = {f"as_{column}": expression for column, expression in selected.items()}
-    sql, params = rows.order_by().annotate(**named).values_list(*named).query.sql_with_params()
+    query = rows.order_by().annotate(**named).values_list(*named).query
+    try:
+        sql, params = query.sql_with_params()
+    except EmptyResultSet:  # Django sees that no row can match
+        return 0
     columns = ", ".join(connection.ops.quote_name(column) for column in selected)
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:

@@ -51,7 +51,7 @@ def slow_down():
     while getattr(sys.modules.get("delivery.fanout"), "run_all", None) is None:
         time.sleep(0.01)
     fanout = sys.modules["delivery.fanout"]
-    fanout.CHUNK, fanout.SLICE, tell = 100, 0.1, fanout.tell
+    fanout.CHUNK, tell = 100, fanout.tell
     def slowly(*args):
         tell(*args)
         time.sleep(0.1)

@@ -1,6 +1,5 @@
 """From a saved card to frames and rows: who is told, what, and how often."""
 
-import uuid
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from bindings.models import Binding
 from cards.models import Card
 from delivery import fanout, rows
 from delivery.layers import LocalLayer
-from delivery.models import CardUpdate, OfflineMessage
+from delivery.models import CardUpdate, Chunk, OfflineMessage
 from tests.conftest import (
     RecordingLayer,
     bind,
@@ -224,42 +223,66 @@ def test_a_crash_in_mid_fan_out_leaves_nobody_stale(
     holders(alice_card, 30)
     fanout.run_all()
     change(alice_card, tel="B")
-    update = CardUpdate.objects.claim()
-    assert update and fanout.fan_out_chunk(update)  # ten holders have B, and the worker dies
+    die_over_a_chunk()  # ten holders have B
     change(alice_card, tel="+43 1 111")
-    CardUpdate.objects.update(leased_until=timezone.now())
     fanout.run_all()
     alice_card.refresh_from_db()
     assert set(OfflineMessage.objects.values_list("rev", flat=True)) == {alice_card.rev}
 
 
-def test_another_worker_goes_on_where_one_died(
+def die_over_a_chunk() -> None:
+    """What a worker leaves that is killed when it has done a chunk and not said so."""
+    part = fanout.take()
+    assert part
+    fanout.tell(part)
+    Chunk.objects.all().abandon()
+
+
+def test_another_worker_does_again_what_one_died_over(
     alice_card: Card, wire: RecordingLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "CHUNK", 10)
     holders(alice_card, 25)
-    update = CardUpdate.objects.claim()
-    assert update and fanout.fan_out_chunk(update)
-    assert not fanout.run_one()  # leased: nobody else takes it
-    CardUpdate.objects.update(leased_until=timezone.now())
+    die_over_a_chunk()
     wire.published.clear()
     fanout.run_all()
     assert OfflineMessage.objects.count() == 25
-    assert (
-        sum(len(groups) for groups, _event in wire.published if len(groups) == 1) == 30
-    )  # 15 holders, 15 times their owner
+    alone = [groups for groups, _event in wire.published if len(groups) == 1]
+    assert len(alone) == 50  # 25 holders, ten of them for the second time; 25 times their owner
+    assert not Chunk.objects.exists()
 
 
-def test_a_worker_that_lost_its_lease_does_not_finish_for_the_other(
-    quiet: Binding, wire: RecordingLayer
+def test_what_one_worker_has_taken_no_other_takes(
+    alice_card: Card, wire: RecordingLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Several workers share a card, and the pass is over when the last of them is done."""
+    monkeypatch.setattr(fanout, "CHUNK", 10)
+    holders(alice_card, 25)
+    parts = [fanout.take() for _worker in range(4)]
+    assert [len(part.bindings) if part else None for part in parts] == [10, 10, 5, None]
+    for part in reversed(parts):
+        assert CardUpdate.objects.due().exists()
+        if part:
+            fanout.tell(part)
+            fanout.end(part.chunk)
+    assert not CardUpdate.objects.due().exists()
+    assert OfflineMessage.objects.count() == 25
+
+
+def test_a_worker_that_was_thought_dead_does_no_harm(quiet: Binding, wire: RecordingLayer) -> None:
     change(quiet.card, tel="+1")
-    slow = CardUpdate.objects.claim()
-    CardUpdate.objects.update(lease=uuid.uuid4())
+    slow = fanout.take()
     assert slow
-    fanout.fan_out_chunk(slow)
-    update = CardUpdate.objects.get(pk=slow.pk)
+    Chunk.objects.all().abandon()
+    fanout.run_all()
+    change(quiet.card, tel="+2")
+    fanout.tell(slow)
+    fanout.end(slow.chunk)
+    update = CardUpdate.objects.get(card=quiet.card)
     assert update.done_rev < update.rev
+    fanout.run_all()
+    update.refresh_from_db()
+    assert update.done_rev == update.rev
 
 
 def test_a_big_card_lets_others_have_their_turn(
@@ -270,7 +293,6 @@ def test_a_big_card_lets_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fanout, "CHUNK", 10)
-    monkeypatch.setattr(fanout, "SLICE", 0.0)
     holders(alice_card, 50)
     fanout.run_one()
     change(bob_card, email="new@example.org")
@@ -281,12 +303,8 @@ def test_a_big_card_lets_others_have_their_turn(
 
 def queries_of_a_chunk(card: Card) -> int:
     change(card, tel=timezone.now().isoformat())
-    update = CardUpdate.objects.claim()
-    assert update
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        fanout.fan_out_chunk(update)
+    with CaptureQueriesContext(connection) as queries:
+        fanout.run_one()
     return len(queries)
 
 
