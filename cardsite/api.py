@@ -97,7 +97,11 @@ def explanation(body: Any) -> dict[str, Any]:
     """`detail` in words, `errors` by field, and whatever else an error of ours says."""
     if not isinstance(body, dict):
         return {"detail": plain(body)}
-    fields = {name: value for name, value in body.items() if name not in HELD_BY_RESPONSE}
+    fields = {
+        name: value if isinstance(value, list | dict) else [value]
+        for name, value in body.items()
+        if name not in HELD_BY_RESPONSE
+    }
     said = plain(body["detail"]) if "detail" in body else first_words(fields)
     return {"detail": said, **({"errors": fields} if fields else {})}
 

@@ -12,11 +12,11 @@ pages = get_asgi_application()  # loads the apps, so it comes before what import
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
 
 from delivery import engine, live  # noqa: E402
 from delivery.batch import in_thread  # noqa: E402
-from delivery.consumers import websocket  # noqa: E402
+from delivery.consumers import nowhere, websocket  # noqa: E402
 
 
 async def lifespan(
@@ -37,10 +37,12 @@ async def lifespan(
     await send({"type": "lifespan.shutdown.complete"})
 
 
+SOCKETS = [path("ws/v1/", cast(Any, websocket)), re_path("", cast(Any, nowhere))]
+
 application = ProtocolTypeRouter(
     {
         "http": pages,
-        "websocket": URLRouter([path("ws/v1/", cast(Any, websocket))]),
+        "websocket": URLRouter(SOCKETS),
         "lifespan": lifespan,
     }
 )

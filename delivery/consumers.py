@@ -51,7 +51,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         self.scope, self.receive, self.emit = scope, receive, send
         self.outbox: deque[str] = deque()
         self.waiting = 0
-        self.filled, self.emptied = asyncio.Event(), asyncio.Event()
+        self.greeted, self.filled, self.emptied = (asyncio.Event() for _ in range(3))
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await receive()  # websocket.connect
         await self.emit({"type": "websocket.accept", "subprotocol": self.chosen_subprotocol()})
@@ -95,6 +95,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
     async def greet(self) -> None:
         """What is said before anything else, and from then on without being asked."""
+        self.greeted.set()
 
     async def read(self) -> None:
         """Listen until the other side goes."""
@@ -105,6 +106,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         """A page has nothing to say."""
 
     async def write(self) -> None:
+        await self.greeted.wait()
         while True:
             await self.filled.wait()
             self.filled.clear()
@@ -184,6 +186,8 @@ class DeviceSocket(Socket):
         await live.layer().groups_send([group], {"replaced_by": self.id})
         arrival = await in_thread(mailbox.arrive, self.device)
         self.say({"kind": "welcome", "pending": arrival.pending, "epoch": arrival.epoch})
+        self.outbox.rotate(1)  # what came meanwhile comes after it
+        self.greeted.set()
         if not arrival.pending:
             self.say({"kind": "idle"})
         while True:
@@ -247,6 +251,12 @@ async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
     else:
         await receive()
         await send({"type": "websocket.close", "code": 4403})  # refused before it is open
+
+
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """No socket has this address."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
 
 
 def bearer(scope: Scope) -> str | None:

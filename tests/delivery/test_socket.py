@@ -18,7 +18,7 @@ from bindings import exchange
 from bindings.models import Binding
 from cards.models import Card
 from cardsite.asgi import application
-from delivery import consumers, fanout, live
+from delivery import consumers, fanout, live, mailbox
 from delivery.layers import MISSED, RedisLayer
 from delivery.messages import NAMESPACE
 from tests.conftest import catch_up, change, make_device
@@ -29,11 +29,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 class Peer(ApplicationCommunicator):  # type: ignore[misc]
     """The other end of a socket."""
 
+    path = "/ws/v1/"
+
     def __init__(self, token: str = "", subprotocols: Any = None, **headers: str) -> None:
         given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         if token:
             given.append((b"authorization", f"Bearer {token}".encode()))
-        scope = {"type": "websocket", "path": "/ws/v1/", "query_string": b"", "headers": given}
+        scope = {"type": "websocket", "path": self.path, "query_string": b"", "headers": given}
         super().__init__(application, {**scope, "subprotocols": subprotocols or []})
 
     async def connect(self) -> tuple[bool, str | None]:
@@ -119,6 +121,29 @@ async def test_a_device_is_welcomed_drains_and_is_idle(phone: Device, held: Bind
         assert (card["type"], card["rev"]) == ("binding", held.rev)
         await peer.acknowledge(card)
         assert await peer.frame() == {"type": "idle"}
+
+
+async def test_the_greeting_comes_first(
+    phone: Device, held: Binding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even before what is published while it is being made."""
+    arrive = mailbox.arrive
+
+    def slowly(device: Device) -> mailbox.Arrival:
+        change(held.card, tel="+43 1 999")
+        fanout.run_all()
+        return arrive(device)
+
+    monkeypatch.setattr(mailbox, "arrive", slowly)
+    async with opened(token(phone)) as peer:
+        assert [(await peer.frame())["type"] for _ in range(2)] == ["welcome", "card"]
+
+
+async def test_no_socket_has_another_address(
+    phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Peer, "path", "/ws/v1")
+    assert await Peer(token(phone)).connect() == (False, None)
 
 
 async def test_a_change_comes_to_an_open_socket(phone: Device, held: Binding) -> None:
