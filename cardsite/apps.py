@@ -1,6 +1,7 @@
 """The project as an app: system checks and the commands that run the whole."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class CardsiteConfig(AppConfig):
@@ -8,3 +9,6 @@ class CardsiteConfig(AppConfig):
 
     def ready(self) -> None:
         from cardsite import checks  # noqa: F401
+
+        if settings.CELERY_BROKER_URL:  # the others need not wait for its import
+            from cardsite import celery  # noqa: F401

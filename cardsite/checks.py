@@ -75,3 +75,20 @@ def email_verification(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage
             hint='Set it to "optional" or "none".',
             id="cardsite.E005",
         )
+
+
+@register()
+def several_processes(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    alone = settings.SQLITE or not settings.REDIS_URL
+    if settings.CELERY_BROKER_URL and alone:
+        yield Error(
+            "CELERY_BROKER_URL is set, but the workers and the server could not hear each other.",
+            hint="Set DATABASE_URL to a PostgreSQL and REDIS_URL as well, or leave it out.",
+            id="cardsite.E006",
+        )
+    if settings.PROCESSES > 1 and alone:
+        yield Error(
+            f"PROCESSES is {settings.PROCESSES}, but they could not hear each other.",
+            hint="Set DATABASE_URL to a PostgreSQL and REDIS_URL as well, or PROCESSES to 1.",
+            id="cardsite.E007",
+        )

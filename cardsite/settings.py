@@ -51,6 +51,7 @@ DEBUG = switch("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or kept_secret_key(DATA_DIR / "secret_key")
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
+PROCESSES = env.int("PROCESSES", default=1)
 BASE_URL = env.str("BASE_URL", default=f"http://{HOST}:{PORT}").rstrip("/")
 HTTPS = urlsplit(BASE_URL).scheme == "https"
 ALLOWED_HOSTS = env.list(
@@ -142,16 +143,36 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Between processes
+PREFIX = salted_hmac("between processes", "", SECRET_KEY).hexdigest()[:16]  # on a shared Redis
 REDIS_URL = env.str("REDIS_URL", default="")
 CACHES = {"default": env.cache("CACHE_URL", default=REDIS_URL or "locmemcache://cardsite")}
 CHANNEL_LAYERS: dict[str, dict[str, object]] = {
     "default": {
         "BACKEND": "delivery.layers.RedisLayer",
-        # Two products that share a Redis do not hear each other.
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": salted_hmac("live", "", SECRET_KEY).hexdigest()},
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": PREFIX},
     }
     if REDIS_URL
     else {"BACKEND": "delivery.layers.LocalLayer"}
+}
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"global_keyprefix": PREFIX, "socket_connect_timeout": 1}
+    if CELERY_BROKER_URL.startswith("redis")
+    else {}
+)
+CELERY_BROKER_CONNECTION_TIMEOUT = 1  # seconds
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "fan-out"
+CELERY_TASK_ROUTES = {"delivery.tasks.prompt": {"queue": "prompts"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "delivery.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},
+    "clean": {"task": "delivery.tasks.clean", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 
 # People

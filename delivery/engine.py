@@ -1,20 +1,55 @@
-"""The embedded engine: which threads of the server process do what is due."""
+"""Who does what is due: threads of the server process, or Celery where there is a broker."""
 
+import logging
+import time
+
+from django.conf import settings
 from django.db import connection
 
 from delivery import fanout, prompts, retention
 from delivery.models import Chunk
 from delivery.worker import Worker, woken
 
+PAUSE = 1.0  # seconds for which a broker that is away is not asked again
+
+logger = logging.getLogger(__name__)
+_quiet_until = 0.0
+
+
+def wake() -> None:
+    """Something to fan out has been committed."""
+    if settings.CELERY_BROKER_URL:
+        call_celery()
+    else:
+        woken.set()
+
+
+def call_celery() -> None:
+    """Whoever saves a card does not wait for a broker that is away: the sweep finds the rest."""
+    global _quiet_until
+    from kombu.exceptions import OperationalError
+
+    from delivery import tasks
+
+    if time.monotonic() < _quiet_until:
+        return
+    try:
+        tasks.fan_out.delay()
+    except OperationalError as error:
+        _quiet_until = time.monotonic() + PAUSE
+        logger.warning("The broker is away, what is new arrives late: %s", error)
+
 
 def start() -> list[Worker]:
     """Start the threads: fan-out never waits for a push service, and neither for the cleaning.
 
-    On SQLite they are the only ones, so what an earlier process had taken when it was killed is
-    taken up at once.
+    With a broker there are none here. On SQLite they are the only ones, so what an earlier process
+    had taken when it was killed is taken up at once.
     """
     if connection.vendor == "sqlite":
         Chunk.objects.all().abandon()
+    if settings.CELERY_BROKER_URL:
+        return []
     workers = [
         Worker("fan-out", fanout.run_one, woken),
         Worker("prompts", prompts.run_one),

@@ -14,7 +14,7 @@ from accounts.models import Device
 from bindings.models import Binding
 from cards.models import Card
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=10)  # many times what a chunk takes
 
 
 class OfflineMessageQuerySet(models.QuerySet["OfflineMessage"]):
@@ -153,6 +153,11 @@ class Chunk(models.Model):
         return f"{self.update_id} {self.after}–{self.upto}"
 
 
+class MailboxQuerySet(models.QuerySet["Mailbox"]):
+    def due(self) -> Self:
+        return self.filter(prompt_due_at__lte=timezone.now())
+
+
 class Mailbox(models.Model):
     """Delivery's side of a device: whether its first messages were put in, and its prompts."""
 
@@ -164,6 +169,8 @@ class Mailbox(models.Model):
     prompted_at = models.DateTimeField(_("prompted at"), null=True)
     failing_since = models.DateTimeField(_("failing since"), null=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+
+    objects = MailboxQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("mailbox")

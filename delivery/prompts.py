@@ -51,8 +51,8 @@ def claim() -> Mailbox | None:
     """The one that is due longest, put off for as long as an attempt may take: a worker that dies
     over it leaves it to be tried again."""
     mailbox = (
-        Mailbox.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(prompt_due_at__lte=timezone.now())
+        Mailbox.objects.due()
+        .select_for_update(skip_locked=True, of=("self",))
         .select_related("device__user", "device__apns")
         .order_by("prompt_due_at")
         .first()

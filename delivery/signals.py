@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from cards.models import Card
-from delivery import live, worker
+from delivery import engine, live
 from delivery.models import CardUpdate
 
 
@@ -26,7 +26,7 @@ def card_saved(sender: type[Card], instance: Card, raw: bool, **kwargs: Any) -> 
         unique_fields=["card"],
         update_fields=["rev", "wanted_at"],
     )
-    transaction.on_commit(worker.wake, robust=True)
+    transaction.on_commit(engine.wake, robust=True)
 
 
 def signed_out(sender: Any, request: HttpRequest, **kwargs: Any) -> None:

@@ -16,11 +16,6 @@ logger = logging.getLogger(__name__)
 woken = threading.Event()
 
 
-def wake() -> None:
-    """Something to fan out has been committed."""
-    woken.set()
-
-
 class Worker(threading.Thread):
     """Calls `job` until it has nothing more to do, then waits to be woken, again and again."""
 

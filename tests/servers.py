@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,19 @@ import psycopg
 ROOT = Path(__file__).resolve().parent.parent
 THROTTLES = ("THROTTLE_SIGN_IN", "THROTTLE_SIGN_UP", "THROTTLE_CODE", "THROTTLE_REQUEST")
 STARTING_TIME = 60.0  # seconds
+CELERY_WORKER = [
+    "celery",
+    "-A",
+    "cardsite",
+    "worker",
+    "-B",
+    "-c",
+    "1",
+    "-Q",
+    "fan-out,prompts",
+    "--loglevel",
+    "INFO",
+]
 POSTGRESQL = ("listen_addresses=127.0.0.1", "max_connections=300", "shared_buffers=256MB")
 
 # A program that the tests start, and the Debian package that brings it.
@@ -119,9 +132,9 @@ def running_postgresql(*settings: str) -> Iterator[str]:
 
 @contextmanager
 def running_production() -> Iterator[dict[str, str]]:
-    """The environment in which the product runs on PostgreSQL and Redis."""
+    """The environment in which the product runs on PostgreSQL, Redis and Celery."""
     with running_postgresql("fsync=off") as rows, running_redis() as redis:
-        yield {"DATABASE_URL": rows, "REDIS_URL": redis}
+        yield {"DATABASE_URL": rows, "REDIS_URL": redis, "CELERY_BROKER_URL": redis}
 
 
 def run_manage(environment: dict[str, str], *arguments: str) -> None:
@@ -130,7 +143,7 @@ def run_manage(environment: dict[str, str], *arguments: str) -> None:
 
 
 @cache
-def migrated() -> tuple[TemporaryDirectory[str], str]:
+def migrated(beside: str) -> tuple[TemporaryDirectory[str], str]:
     """A database that is migrated and empty, made once for all servers of these tests: migrating
     takes longer than all else that a server does at its start. Its folder and its address."""
     folder = TemporaryDirectory()
@@ -153,14 +166,15 @@ def new_database(folder: Path, template: str = "template0") -> str:
 
 def migrated_database(folder: Path) -> str:
     """The address of a copy of it for a server with this folder."""
-    original, address = migrated()
+    original, address = migrated(os.environ.get("DATABASE_URL", ""))
     if address.startswith("sqlite"):
         shutil.copy(Path(original.name) / "cardsite.sqlite3", folder)
     return new_database(folder, template=urlsplit(address).path[1:])
 
 
 class Server:
-    """The product itself, as `make run` starts it, with a folder and a port of its own."""
+    """The product itself, with a folder and a port of its own: as `make run` starts it, and with a
+    Celery worker beside it where the environment names a broker."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -177,54 +191,74 @@ class Server:
             },
             **environment,
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *, wait: bool = True, **environment: str) -> None:
         """Start it, again if it was stopped; with `wait`, until it answers."""
-        with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
-                cwd=ROOT,
-                env={**os.environ, **self.environment, **environment},
-                stdout=log,
-                stderr=log,
-            )
+        env = {**os.environ, **self.environment, **environment}
+        self.run("web", env, "manage.py", "serve")
+        if env.get("CELERY_BROKER_URL") and env.get("WORKER") != "0":
+            self.start_worker(**environment)
         if wait:
             self.wait_until_up()
 
+    def start_worker(self, **environment: str) -> None:
+        (self.folder / "worker.log").unlink(missing_ok=True)  # it will say when it is ready
+        env = {**os.environ, **self.environment, **environment}
+        self.run("worker", env, "-m", *CELERY_WORKER)
+
+    def run(self, name: str, env: dict[str, str], *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # so that its own children can be killed with it
+            )
+
     def wait_until_up(self) -> None:
-        assert self.process
         deadline = time.monotonic() + STARTING_TIME
-        while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.url}/api/v1/me", timeout=10)
+        while time.monotonic() < deadline and not self.has_ended():
+            if self.answers():
                 return
-            except httpx.TransportError:
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.05)  # between two knocks at a door that nobody opens yet
+            time.sleep(0.05)  # between two knocks at a door that nobody opens yet
         raise RuntimeError(f"The server did not start:\n{self.log()}")
 
-    def log(self) -> str:
-        return (self.folder / "server.log").read_text(errors="replace")
+    def answers(self) -> bool:
+        try:
+            httpx.get(f"{self.url}/api/v1/me", timeout=10)
+        except httpx.TransportError:
+            return False
+        return "worker" not in self.processes or "ready." in self.log("worker")
 
-    def kill(self) -> None:
-        """As a power cut would: nothing is finished, nothing is said."""
-        assert self.process
-        self.process.kill()
-        self.process.wait()
+    def has_ended(self) -> bool:
+        return any(process.poll() is not None for process in self.processes.values())
+
+    def log(self, name: str = "web") -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def kill(self, *names: str) -> None:
+        """As a power cut would, all processes or these: nothing is finished, nothing is said."""
+        for name in names or list(self.processes):
+            process = self.processes.pop(name)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def wait_until_dead(self) -> int:
-        assert self.process
-        return self.process.wait(timeout=STARTING_TIME)
+        return self.processes["web"].wait(timeout=STARTING_TIME)
 
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                self.kill()
+    def stop(self, *names: str) -> None:
+        """In an orderly way, all processes or these."""
+        ending = [self.processes[name] for name in names or self.processes]
+        for process in ending:
+            process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            for process in ending:
+                process.wait(timeout=15)
+        self.kill(*names)
 
 
 @contextmanager

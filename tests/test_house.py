@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -130,6 +131,8 @@ def environment(folder: Path) -> dict[str, str]:
         ("DATA_DIR", Path("/proc/nowhere"), "cardsite.E002"),
         ("APNS_CA_FILE", "/nowhere.pem", "cardsite.E004"),
         ("ACCOUNT_EMAIL_VERIFICATION", "mandatory", "cardsite.E005"),
+        ("CELERY_BROKER_URL", "redis://127.0.0.1", "cardsite.E006"),
+        ("PROCESSES", 2, "cardsite.E007"),
         (
             "PUSH_NOTIFICATIONS_SETTINGS",
             {
@@ -143,7 +146,8 @@ def environment(folder: Path) -> dict[str, str]:
     ],
 )
 def test_a_wrong_setting_is_said_at_the_start(
-    settings: object, name: str, value: object, said: str
+    settings: Any, name: str, value: object, said: str
 ) -> None:
+    settings.REDIS_URL = ""
     setattr(settings, name, value)
     assert said in {message.id for message in checks.run_checks()}

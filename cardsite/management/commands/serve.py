@@ -50,6 +50,7 @@ class Command(BaseCommand):
             "cardsite.asgi:application",
             host=settings.HOST,
             port=settings.PORT,
+            workers=settings.PROCESSES,
             lifespan="on",
             ws_max_size=MAX_FRAME,
             ws_per_message_deflate=False,

@@ -1,0 +1,45 @@
+"""The production engine: tasks that any worker on any machine takes, and that call the same
+functions as the threads of the embedded one. A task that is lost, repeated or late does no harm:
+what is to be done is in the rows, and the sweep looks for it every second."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from delivery import fanout, prompts, retention
+from delivery.models import CardUpdate, Mailbox
+
+BATCH = timedelta(seconds=10)  # that one task prompts devices before it lets others have the worker
+
+
+@shared_task
+def fan_out() -> None:
+    """Do one chunk, and let any worker have the next meanwhile."""
+    fanout.run_one(call_others=fan_out.delay)
+
+
+@shared_task
+def prompt() -> None:
+    """Prompt devices until none is due, or for a while."""
+    end = timezone.now() + BATCH
+    while prompts.run_one():
+        if timezone.now() > end:
+            prompt.delay()
+            break
+
+
+@shared_task
+def sweep() -> None:
+    """Call for what nobody was called for: a task that was lost, a worker that died, a prompt
+    whose time has come."""
+    if CardUpdate.objects.due().exists():
+        fan_out.delay()
+    if prompts.configured() and Mailbox.objects.due().exists():
+        prompt.delay()
+
+
+@shared_task
+def clean() -> None:
+    """Throw away what docs/retention.md says."""
+    retention.clean()
