@@ -1,13 +1,14 @@
 """The cast and what they bring: Alice owns, Bob holds, Charlie is a stranger."""
 
+import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
 from allauth.account.models import EmailAddress
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
@@ -18,7 +19,7 @@ from bindings import exchange
 from bindings.models import Binding
 from cards.models import Card, Property
 from delivery import live, mailbox, rows
-from delivery.layers import LocalLayer
+from delivery.layers import MISSED, LocalLayer, RedisLayer
 
 PASSWORD = "correct-horse-battery"
 
@@ -35,9 +36,29 @@ def own_folder(settings: Any, tmp_path: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def fresh_throttles() -> None:
-    """Throttles count in the cache, which outlives a test and its people's ids."""
-    cache.clear()
+def fresh_throttles(settings: Any) -> None:
+    """Throttles count in the cache, which outlives a test and is shared with those beside it."""
+    mine = {**settings.CACHES["default"], "KEY_PREFIX": uuid.uuid4().hex}
+    settings.CACHES = {"default": mine}
+
+
+@asynccontextmanager
+async def heard_live() -> AsyncIterator[None]:
+    """What is published is heard here, as by a server from its start."""
+    layer, subscribed = live.layer(), asyncio.Event()
+
+    def hear(event: dict[str, Any]) -> None:
+        subscribed.set()
+
+    layer.attach([MISSED], hear)
+    ear = asyncio.create_task(layer.listen())
+    if isinstance(layer, RedisLayer):
+        await asyncio.wait_for(subscribed.wait(), 5)
+    layer.detach([MISSED], hear)
+    try:
+        yield
+    finally:
+        ear.cancel()
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,8 @@ from bindings.models import Binding
 from cards.models import Card
 from cardsite.asgi import application
 from delivery import consumers, fanout, live, mailbox
-from delivery.layers import MISSED, RedisLayer
 from delivery.messages import NAMESPACE
-from tests.conftest import catch_up, change, make_device
+from tests.conftest import catch_up, change, heard_live, make_device
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,19 +85,8 @@ async def opened(*args: Any, **kwargs: Any) -> AsyncIterator[Peer]:
 
 @pytest.fixture(autouse=True)
 async def listening() -> AsyncIterator[None]:
-    """As the server does from its start, and sockets are opened only when it is heard."""
-    layer, heard = live.layer(), asyncio.Event()
-
-    def hear(event: dict[str, Any]) -> None:
-        heard.set()
-
-    layer.attach([MISSED], hear)
-    ear = asyncio.create_task(layer.listen())
-    if isinstance(layer, RedisLayer):
-        await asyncio.wait_for(heard.wait(), 5)
-    layer.detach([MISSED], hear)
-    yield
-    ear.cancel()
+    async with heard_live():
+        yield
 
 
 @pytest.fixture

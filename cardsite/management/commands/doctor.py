@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Coalesce
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.timesince import timesince
 from redis import Redis, RedisError
 
@@ -35,7 +35,8 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, **options: Any) -> None:
-        found = list(look())
+        with translation.override("en"):
+            found = list(look())
         for each in found:
             mark = self.style.ERROR("✗") if each.todo else self.style.SUCCESS("✓")
             self.stdout.write(f"{mark} {each.said}")
@@ -48,9 +49,12 @@ class Command(BaseCommand):
 def look() -> Iterator[Finding]:
     try:
         yield database()
-        yield migrations()
+        applied = migrations()
+        yield applied
     except DatabaseError as error:
         yield Finding(f"The database does not answer: {error}", "Start it, or mend DATABASE_URL.")
+        return
+    if applied.todo:
         return
     if settings.REDIS_URL:
         yield redis()
@@ -97,7 +101,8 @@ def celery() -> Finding:
     from cardsite.celery import app
 
     try:
-        queues = app.control.inspect(timeout=2).active_queues() or {}
+        with app.connection_for_write(settings.CELERY_BROKER_URL) as broker:
+            queues = app.control.inspect(timeout=2, connection=broker).active_queues() or {}
     except (OperationalError, RedisError, OSError) as error:
         todo = "Start it, or mend CELERY_BROKER_URL."
         return Finding(f"The broker does not answer: {error}", todo)
