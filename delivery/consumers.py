@@ -166,7 +166,8 @@ class DeviceSocket(Socket):
         if device is None:
             return None
         self.device = device
-        self.behind = asyncio.Event()
+        self.behind, self.is_drained = asyncio.Event(), False
+        self.owed: dict[str, int] = {}
         return [live.user_group(device.user_id), live.device_group(device.pk)]
 
     async def serve(self) -> None:
@@ -175,6 +176,15 @@ class DeviceSocket(Socket):
             await super().serve()
         finally:
             live.open_devices.pop(self.id, None)
+
+    def sink(self, event: Event) -> None:
+        if "owes" in event:
+            self.owe(*event["owes"])
+        super().sink(event)
+
+    def owe(self, subject: str, rev: int) -> None:
+        """Remember what the device has yet to acknowledge of what was said here."""
+        self.owed[subject] = max(rev, self.owed.get(subject, 0))
 
     def react(self, event: Event) -> None:
         if "drain" in event:
@@ -197,19 +207,26 @@ class DeviceSocket(Socket):
 
     async def drain(self) -> None:
         """Say what the device has yet to acknowledge."""
+        self.is_drained = False
         after: int | None = 0
         while after is not None:
             page, after = await in_thread(mailbox.read, self.device.pk, PAGE, after)
             for message in page:
+                self.owe(*messages.ack_of(message))
                 self.say(message)
             await self.emptied.wait()
+        self.is_drained = True
 
     async def heard(self, text: str | None) -> None:
         try:
             acks = self.read_acks(text)
         except messages.BadFrame as error:
             return self.say({"kind": "error", "detail": str(error)})
-        if not await heard((self.device.pk, acks)):
+        await heard((self.device.pk, acks))
+        for subject, rev in acks:
+            if self.owed.get(str(subject), rev + 1) <= rev:
+                del self.owed[str(subject)]
+        if self.is_drained and not self.owed:
             self.say({"kind": "idle"})
 
     def read_acks(self, text: str | None) -> list[messages.Ack]:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from bindings.models import Binding
+from bindings.models import Binding, BindingQuerySet
 from cards.models import Card, View
 from delivery import live, messages, prompts, rows
 from delivery.models import LEASE, CardUpdate, Chunk
@@ -34,12 +34,16 @@ class Row(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A chunk and what it takes to do it."""
+    """A chunk and what it takes to do it: its bindings as they were when it was taken, and where
+    they are to be found."""
 
     chunk: Chunk
     update: CardUpdate
     views: Views
-    bindings: list[Row]
+    rows: list[Row]
+
+    def bindings(self) -> BindingQuerySet:
+        return concerned(self.update, self.views, self.chunk.after, self.chunk.upto)
 
 
 def run_one(call_others: Callable[[], None] | None = None) -> bool:
@@ -50,7 +54,7 @@ def run_one(call_others: Callable[[], None] | None = None) -> bool:
         return False
     if call_others:
         call_others()
-    if part.bindings:
+    if part.rows:
         tell(part)
     end(part.chunk)
     return True
@@ -79,9 +83,7 @@ def take_up() -> Part | None:
     chunk.leased_until = timezone.now() + LEASE
     chunk.save(update_fields=["leased_until"])
     views = moved_views(chunk.update)
-    bindings = concerned(chunk.update, views, chunk.after)
-    if chunk.upto:
-        bindings = bindings.filter(pk__lte=chunk.upto)
+    bindings = concerned(chunk.update, views, chunk.after, chunk.upto)
     return Part(chunk, chunk.update, views, as_rows(bindings))
 
 
@@ -93,13 +95,13 @@ def cut() -> Part | None:
     if update.pass_rev is None:
         update.pass_rev = Card.objects.values_list("rev", flat=True).get(pk=update.card_id)
     views = moved_views(update)
-    bindings = as_rows(concerned(update, views, update.cursor)[:CHUNK])
-    upto = bindings[-1].binding if len(bindings) == CHUNK else None
+    rows = as_rows(concerned(update, views, update.cursor)[:CHUNK])
+    upto = rows[-1].binding if len(rows) == CHUNK else None
     now = timezone.now()
     chunk = update.chunks.create(after=update.cursor, upto=upto, leased_until=now + LEASE)
     update.cursor, update.all_taken, update.served_at = upto, upto is None, now
     update.save(update_fields=["pass_rev", "cursor", "all_taken", "served_at"])
-    return Part(chunk, update, views, bindings)
+    return Part(chunk, update, views, rows)
 
 
 def moved_views(update: CardUpdate) -> Views:
@@ -109,12 +111,16 @@ def moved_views(update: CardUpdate) -> Views:
     return {view.pk: view for view in moved.select_related("card")}
 
 
-def concerned(update: CardUpdate, views: Iterable[int], after: UUID | None) -> QuerySet[Binding]:
-    """The bindings beyond this one that something new is to be said to: those that changed
+def concerned(
+    update: CardUpdate, views: Iterable[int], after: UUID | None, upto: UUID | None = None
+) -> BindingQuerySet:
+    """The bindings in this range that something new is to be said to: those that changed
     themselves, and those whose view did."""
     ahead = Binding.objects.filter(card=update.card_id).order_by("pk")
     if after:
         ahead = ahead.filter(pk__gt=after)
+    if upto:
+        ahead = ahead.filter(pk__lte=upto)
     itself = Q(rev__gt=update.done_rev)
     return ahead.filter(itself | Q(view__in=views, ended_at=None) if views else itself)
 
@@ -141,27 +147,27 @@ def end(chunk: Chunk) -> None:
 def tell(part: Part) -> None:
     """Frames first, then rows: a frame that comes before its row loses nothing, and is sooner. But
     for bindings that may have no row yet, since what is acknowledged would not be found."""
-    bindings = Binding.objects.filter(pk__in=[row.binding for row in part.bindings])
-    changed = list(bindings.complete().filter(rev__gt=part.update.done_rev))
+    ours = part.bindings().filter(rev__gt=part.update.done_rev)
+    changed = list(ours.complete())
     told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
-    publish_cards(part.views, [row for row in part.bindings if row.binding not in told])
-    write_rows(bindings, bindings.filter(pk__in=[each.pk for each in changed]))
+    publish_cards(part.views, [row for row in part.rows if row.binding not in told])
+    write_rows({"holder": part.bindings(), **({"owner": ours} if changed else {})})
     publish_bindings(changed, told)
 
 
-def publish_cards(views: Views, bindings: list[Row]) -> None:
+def publish_cards(views: Views, rows: list[Row]) -> None:
     """One text for each view, to all in the chunk who see the card through it."""
     holders = defaultdict(list)
-    for row in bindings:
+    for row in rows:
         holders[row.view].append(row.holder)
     for pk in views.keys() & holders.keys():
         live.publish(holders[pk], messages.of_view(views[pk].card, views[pk]))
 
 
 @transaction.atomic
-def write_rows(bindings: QuerySet[Binding], changed: QuerySet[Binding]) -> None:
-    """What every device of these holders, and of the owners of changed bindings, must have."""
-    for side, those in (("holder", bindings), ("owner", changed)):
+def write_rows(told: dict[str, QuerySet[Binding]]) -> None:
+    """What every device of the holders of these bindings, or of their owners, must have."""
+    for side, those in told.items():
         rows.must_have(those, side)
         if prompts.configured():
             rows.prompt(those, side, timezone.now() + settings.PROMPT_GRACE)

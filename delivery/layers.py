@@ -90,15 +90,19 @@ class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
         self.channel = f"{prefix}.live"
         self.teller = Redis.from_url(self.host, socket_timeout=SOON, socket_connect_timeout=SOON)
         self.silent_until = 0.0
+        self.has_failed = False
 
     def publish(self, groups: Iterable[str], event: Event) -> None:
         if time.monotonic() < self.silent_until:
             return
         try:
+            if self.has_failed:
+                self.teller.publish(self.channel, json.dumps([[MISSED], {"missed": True}]))
+                self.has_failed = False
             self.teller.publish(self.channel, json.dumps([list(groups), event]))
         except RedisError as error:
             # Whoever saves a card must not wait for a Redis that is away, nor each of the next.
-            self.silent_until = time.monotonic() + SOON
+            self.silent_until, self.has_failed = time.monotonic() + SOON, True
             logger.warning("Redis is away, what is new is heard late: %s", error)
 
     async def listen(self) -> None:

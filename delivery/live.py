@@ -19,11 +19,11 @@ from django.utils import timezone
 from accounts.models import Device
 from delivery.batch import in_thread
 from delivery.layers import MISSED, Sinks
-from delivery.messages import Message, json_frame
+from delivery.messages import Message, ack_of, json_frame
 from delivery.models import OfflineMessage
 
 LOOK_EVERY = 0.5  # seconds
-BEHIND_EVERY = 30.0  # seconds
+BEHIND_EVERY = 600.0  # seconds
 LATELY = timedelta(minutes=2)
 
 RESTARTED = 1012  # RFC 6455, section 7.4.1: come back, and see what you missed
@@ -46,7 +46,8 @@ def layer() -> Sinks:
 
 def publish(people: Iterable[int], message: Message) -> None:
     """One text, encoded once, to every open socket of these people."""
-    layer().publish(map(user_group, people), {"text": json_frame(message)})
+    event = {"text": json_frame(message), "owes": ack_of(message)}
+    layer().publish(map(user_group, people), event)
 
 
 def sign_out_session(session_key: str) -> None:
@@ -65,8 +66,8 @@ async def watch(look: Callable[[], list[str]]) -> None:
 
 
 async def keep_up() -> None:
-    """A hint may be lost: let the devices here read what they have not acknowledged. At once when
-    something may have been missed; otherwise what they have owed for two looks."""
+    """Let the devices here read what they have not acknowledged: at once when something may have
+    been missed, and in any case what they have owed for two looks."""
     missed = asyncio.Event()
     layer().attach([MISSED], lambda event: missed.set())
     owed: set[Debt] = set()

@@ -42,17 +42,10 @@ def read(device_id: UUID, limit: int, after: int = 0) -> Page:
     return Page([of_row(row) for row in pending[:limit]], pending[limit - 1].pk if more else None)
 
 
-def hear(said: list[tuple[UUID, list[Ack]]]) -> list[bool]:
-    """Store what several devices acknowledge; for each, whether anything is still pending."""
+def hear(said: list[tuple[UUID, list[Ack]]]) -> list[None]:
+    """Store what several devices acknowledge."""
     rows.acknowledge((device, ack) for device, acks in said for ack in acks)
-    devices = {device for device, _acks in said}
-    owing = set(
-        OfflineMessage.objects.pending()
-        .filter(device__in=devices)
-        .values_list("device", flat=True)
-        .distinct()
-    )
-    return [device in owing for device, _acks in said]
+    return [None] * len(said)
 
 
 def forget(device: Device) -> None:

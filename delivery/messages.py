@@ -87,6 +87,12 @@ def to_owner(binding: Binding) -> Message:
     }
 
 
+def ack_of(message: Message) -> tuple[str, int]:
+    """What a device acknowledges this message with: (id, rev)."""
+    binding = message.get("binding", {})
+    return (binding["id"] if binding.get("side") == "owner" else message["card"], message["rev"])
+
+
 def person(user: Any) -> dict[str, str]:
     return {"username": user.username, "name": user.name}
 

@@ -259,7 +259,7 @@ def test_what_one_worker_has_taken_no_other_takes(
     monkeypatch.setattr(fanout, "CHUNK", 10)
     holders(alice_card, 25)
     parts = [fanout.take() for _worker in range(4)]
-    assert [len(part.bindings) if part else None for part in parts] == [10, 10, 5, None]
+    assert [len(part.rows) if part else None for part in parts] == [10, 10, 5, None]
     for part in reversed(parts):
         assert CardUpdate.objects.due().exists()
         if part:

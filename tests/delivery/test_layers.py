@@ -84,8 +84,10 @@ async def test_redis_may_go_and_come_back() -> None:
             await asyncio.to_thread(stack.enter_context, running_redis(port))
             await until(lambda: missed)
             layer.silent_until = 0
+            missed.clear()
             await asyncio.to_thread(layer.publish, ["bob"], {"text": "heard"})
             await until(lambda: bob)
+            assert missed  # and so do those whose Redis was never away
     assert bob == [{"text": "heard"}]
 
 

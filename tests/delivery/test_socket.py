@@ -290,7 +290,7 @@ async def test_a_slow_socket_is_dropped_and_never_waited_for(
     socket = asyncio.create_task(consumers.websocket(scope, inbox.get, send))
     await stuck.wait()
     for _frame in range(10):
-        live.publish([phone.user_id], {"kind": "card", "filling": "x" * 500})
+        live.publish([phone.user_id], {"kind": "card", "card": "-", "rev": 1, "filling": "x" * 500})
     async with asyncio.timeout(5):
         await socket
     assert sent[-1] == {"type": "websocket.close", "code": live.TOO_SLOW}
