@@ -1,6 +1,6 @@
 """Which bindings, circles, offers and people a person may open: those that are theirs."""
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.models import Circle, User
 from bindings.models import Binding, Block, Invitation, Request
@@ -41,11 +41,11 @@ def blocks_of(person: User) -> QuerySet[Block]:
 
 
 def known_to(person: User) -> QuerySet[User]:
-    """All with whom there ever was a card or a request. Of others it is not told whether they are
-    here."""
+    """All with whom there ever was a card, and who asked for one. Of others, also of those whom
+    this person has asked in vain, it is not told whether they are here."""
+    them = OuterRef("pk")
     return User.objects.filter(
-        Q(bindings__card__owner=person)
-        | Q(cards__bindings__holder=person)
-        | Q(requests_sent__recipient=person)
-        | Q(requests_received__sender=person)
-    ).distinct()
+        Exists(Binding.objects.filter(card__owner=person, holder=them))
+        | Exists(Binding.objects.filter(card__owner=them, holder=person))
+        | Exists(Request.objects.filter(sender=them, recipient=person))
+    )

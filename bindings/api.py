@@ -22,6 +22,7 @@ from rest_framework.views import APIView
 from accounts.idempotency import idempotent
 from accounts.models import Circle, User
 from bindings import exchange
+from bindings.access import known_to
 from bindings.models import Binding, Block, Invitation, Request
 from bindings.serializers import (
     BindingSerializer,
@@ -338,16 +339,6 @@ def refuse_unknown(request: HttpRequest, form_class: Any) -> None:
 
 
 # Blocks
-
-
-def known_to(person: User) -> QuerySet[User]:
-    """All with whom there ever was a card, and who asked for one. Of others, also of those whom
-    this person has asked in vain, it is not told whether they are here."""
-    return User.objects.filter(
-        Q(bindings__card__owner=person)
-        | Q(cards__bindings__holder=person)
-        | Q(requests_sent__recipient=person)
-    ).distinct()
 
 
 class BlockListView(generics.ListAPIView[Block]):

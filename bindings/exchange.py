@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Greatest, Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -151,14 +151,23 @@ def _exchange(
     giver: User,
     returned_circles: Iterable[str],
 ) -> tuple[Binding, Binding, bool]:
-    """Bind both ways. The cards are locked in one order, so that two exchanges cannot wait for
-    each other."""
+    """Bind both ways. People, then cards, are locked in one order, so that two exchanges cannot
+    wait for each other, and a block or an erasure comes before all of this or after it."""
+    people = locked_people(taker, giver)
+    if blocked_between(taker, giver) or not all(each.is_active for each in people):
+        raise Gone
     cards = {card.pk: card for card in locked(offered_id, returned_id)}
     if any(card.retired_at for card in cards.values()):
         raise Gone
     held, held_is_new = _bind(cards[offered_id], taker, offered_circles)
     given, given_is_new = _bind(cards[returned_id], giver, returned_circles)
     return held, given, held_is_new or given_is_new
+
+
+def locked_people(*people: User) -> list[User]:
+    """Until the end of the transaction, nothing else begins or ends between any two of them."""
+    rows = User.objects.select_for_update(no_key=True)
+    return list(rows.filter(pk__in=[each.pk for each in people]).order_by("pk"))
 
 
 def locked(*ids: UUID) -> list[Card]:
@@ -195,8 +204,9 @@ def regrant(binding: Binding, circles: Iterable[str]) -> Binding:
         return binding
     card.save()
     binding.view, binding.rev = view, card.rev
-    if view.digest != before.digest:
-        binding.held_rev = card.rev
+    # Where the two look alike, the holder may still have to be told what came through the other.
+    alike = view.digest == before.digest
+    binding.held_rev = max(binding.held_rev, before.rev) if alike else card.rev
     binding.save(update_fields=["view", "rev", "held_rev"])
     return binding
 
@@ -226,6 +236,7 @@ def _end(binding: Binding, by: str) -> None:
 def block(blocker: User, blocked: User) -> Block:
     """End every binding between the two, drop what they asked of each other, and let the blocked
     person see only what a stranger sees."""
+    locked_people(blocker, blocked)
     made, _new = Block.objects.get_or_create(blocker=blocker, blocked=blocked)
     for binding in Binding.objects.filter(card__owner=blocker, holder=blocked, ended_at=None):
         revoke(binding)
@@ -259,8 +270,9 @@ def drop_circle(circle: Circle) -> None:
 
 def _move_all(view: View, to: View, rev: int) -> None:
     """Every holder who saw `view` sees `to` from this rev on, in one statement."""
-    noticed = {"held_rev": rev} if view.digest != to.digest else {}
-    view.bindings.filter(ended_at=None).update(view=to, rev=rev, **noticed)
+    alike = view.digest == to.digest
+    held_rev = Greatest(F("held_rev"), view.rev) if alike else rev
+    view.bindings.filter(ended_at=None).update(view=to, rev=rev, held_rev=held_rev)
 
 
 def without_circle(card: Card, circle: str) -> bool:
@@ -279,6 +291,7 @@ def erase(user: User) -> None:
 
     The copies on others' devices are removed as with any revocation.
     """
+    locked_people(user)
     for binding in Binding.objects.filter(holder=user, ended_at=None):
         leave(binding)
     for card in Card.objects.select_for_update().kept().filter(owner=user).order_by("pk"):

@@ -101,8 +101,9 @@ class Binding(models.Model):
 
     @property
     def followed_rev(self) -> int:
-        """The rev that the holder's copies must have."""
-        return max(self.view.rev, self.held_rev)
+        """The rev that the holder's copies must have. What has ended follows nothing any more: a
+        removal that grew with the card would win over the same card given again."""
+        return self.held_rev if self.ended_at else max(self.view.rev, self.held_rev)
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):

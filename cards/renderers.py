@@ -28,8 +28,7 @@ def properties_of(card: Mapping[str, Any]) -> list[vcard.Property]:
     properties = [{"name": "fn", "value": card["fn"], "params": {}}, *card["properties"]]
     if not any(each["name"] == "uid" for each in properties):
         properties.append({"name": "uid", "value": f"urn:uuid:{card['id']}", "params": {}})
-    read = vcard.from_json(properties)
-    return [*read, *photo_of(card.get("photo"))]
+    return [*vcard.of_canonical(properties), *photo_of(card.get("photo"))]
 
 
 def photo_of(photo: Any) -> list[vcard.Property]:

@@ -25,6 +25,7 @@ from delivery.batch import Batch, in_thread
 from delivery.layers import MISSED, Event
 
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
+ROOM = 128 * 1024  # characters that may wait when a drain goes on
 PAGE = 100  # messages read at once for a device that drains
 FAILED = 1011  # RFC 6455, section 7.4.1
 CLOSING_TIME = 2.0  # seconds that a socket has to take its close frame
@@ -79,7 +80,8 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
     async def serve(self) -> None:
         """Write, greet and read until one of the two sides has had enough."""
         tasks = [asyncio.create_task(part()) for part in (self.write, self.greet, self.read)]
-        writing, _greeting, reading = tasks
+        writing, greeting, reading = tasks
+        greeting.add_done_callback(self.greeting_ended)
         try:
             # A write may hang for as long as the other side takes nothing: an end does not wait.
             await asyncio.wait((writing, reading, self.ended), return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +94,11 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
                     self.end(FAILED)
         if self.ended.done():
             await self.close(self.ended.result())
+
+    def greeting_ended(self, greeting: asyncio.Task[None]) -> None:
+        """It goes on in silence for as long as the socket is open, so its failure is the end."""
+        if not greeting.cancelled() and greeting.exception():
+            self.end(FAILED)
 
     async def greet(self) -> None:
         """What is said before anything else, and from then on without being asked."""
@@ -133,10 +140,10 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
     def say_text(self, text: str) -> None:
         text = xml_of(text) if self.as_xml else text
-        self.waiting += len(text)
-        if self.waiting > MAX_WAITING:
+        if self.waiting and self.waiting + len(text) > MAX_WAITING:  # one alone may be any size
             self.outbox.clear()
             return self.end(live.TOO_SLOW)
+        self.waiting += len(text)
         self.outbox.append(text)
         self.emptied.clear()
         self.filled.set()
@@ -168,6 +175,7 @@ class DeviceSocket(Socket):
         self.device = device
         self.behind, self.is_drained = asyncio.Event(), False
         self.owed: dict[str, int] = {}
+        self.asks_for_idle = False
         return [live.user_group(device.user_id), live.device_group(device.pk)]
 
     async def serve(self) -> None:
@@ -212,10 +220,13 @@ class DeviceSocket(Socket):
         while after is not None:
             page, after = await in_thread(mailbox.read, self.device.pk, PAGE, after)
             for message in page:
+                if self.waiting > ROOM:
+                    await self.emptied.wait()
                 self.owe(*messages.ack_of(message))
                 self.say(message)
             await self.emptied.wait()
         self.is_drained = True
+        self.say_if_idle()
 
     async def heard(self, text: str | None) -> None:
         try:
@@ -226,7 +237,13 @@ class DeviceSocket(Socket):
         for subject, rev in acks:
             if self.owed.get(str(subject), rev + 1) <= rev:
                 del self.owed[str(subject)]
-        if self.is_drained and not self.owed:
+        self.asks_for_idle = True
+        self.say_if_idle()
+
+    def say_if_idle(self) -> None:
+        """After an acknowledgement that leaves nothing to acknowledge."""
+        if self.asks_for_idle and self.is_drained and not self.owed:
+            self.asks_for_idle = False
             self.say({"kind": "idle"})
 
     def read_acks(self, text: str | None) -> list[messages.Ack]:
@@ -242,7 +259,7 @@ class BrowserSocket(Socket):
         user, session = self.scope["user"], self.scope["session"]
         if not user.is_authenticated or not session.session_key:
             return None
-        live.open_sessions[self.id] = session.session_key
+        live.open_sessions[self.id] = live.Opened(session.session_key, user.pk, user.password)
         return [live.user_group(user.pk), live.session_group(session.session_key), MISSED]
 
     def react(self, event: Event) -> None:

@@ -55,7 +55,10 @@ class Sinks:
         """Hand the event to the sinks of this process. Call it in the event loop."""
         for group in groups:
             for sink in tuple(self.sinks.get(group, ())):
-                sink(event)
+                try:
+                    sink(event)
+                except Exception:  # what is wrong with one socket must not deafen the others
+                    logger.exception("A socket could not take what it was told")
 
     def publish(self, groups: Iterable[str], event: Event) -> None:
         """Hand the event to all sinks of these groups. From any thread; a hint, it may be lost."""

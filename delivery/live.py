@@ -9,14 +9,14 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from channels.layers import get_channel_layer
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from accounts.models import Device
+from accounts.models import Device, User
 from delivery.batch import in_thread
 from delivery.layers import MISSED, Sinks
 from delivery.messages import Message, ack_of, json_frame
@@ -31,8 +31,17 @@ SIGNED_OUT = 4401
 TOO_SLOW = 4408
 REPLACED = 4409
 
-# The session key of every page, and the id of every device, that has a socket in this process.
-open_sessions: dict[str, str] = {}
+
+class Opened(NamedTuple):
+    """With what a page was opened: its session, and its person with the password of that time."""
+
+    session: str
+    person: int
+    password: str
+
+
+# What opened every page, and the id of every device, that has a socket in this process.
+open_sessions: dict[str, Opened] = {}
 open_devices: dict[str, UUID] = {}
 
 Debt = tuple[UUID, int, int]
@@ -92,14 +101,28 @@ def debts(devices: list[UUID]) -> set[Debt]:
 
 
 def signed_out_groups() -> list[str]:
-    """The groups of all devices revoked lately, and of local sockets whose session is gone. The
-    window is wide, so that one look may fail."""
+    """The groups of all devices revoked lately, and of the pages here whose session is gone, or
+    whose person was shut out or has another password. The window is wide, so that one look may
+    fail."""
     lately = timezone.now() - LATELY
     devices = Device.objects.filter(revoked_at__gt=lately).values_list("pk", flat=True)
-    here = set(open_sessions.values())
-    alive = Session.objects.filter(session_key__in=here, expire_date__gt=timezone.now())
-    gone = here.difference(alive.values_list("session_key", flat=True)) if here else ()
-    return [*map(device_group, devices), *map(session_group, gone)]
+    gone = ended(set(open_sessions.values()))
+    return [*map(device_group, devices), *(session_group(each.session) for each in gone)]
+
+
+def ended(here: set[Opened]) -> set[Opened]:
+    if not here:
+        return set()
+    keys = {each.session for each in here}
+    alive = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    sessions = set(alive.values_list("session_key", flat=True))
+    people = User.objects.filter(pk__in={each.person for each in here}, is_active=True)
+    known = set(people.values_list("pk", "password"))
+    return {
+        each
+        for each in here
+        if each.session not in sessions or (each.person, each.password) not in known
+    }
 
 
 def user_group(user_id: int) -> str:

@@ -13,7 +13,7 @@ from defusedxml import ElementTree as SafeET
 
 from bindings.models import Binding
 from cards.models import Card, View
-from cards.vcard import from_json, xcard
+from cards.vcard import of_canonical, xcard
 from delivery.models import OfflineMessage
 
 NAMESPACE = "urn:cardsite:cards:1"
@@ -154,7 +154,7 @@ def vcard_element(view: dict[str, Any]) -> ET.Element:
     properties = [{"name": "fn", "value": view["fn"], "params": {}}, *view["properties"]]
     if view["photo"]:
         properties.append({"name": "photo", "value": view["photo"], "params": {"value": ["uri"]}})
-    return xcard.element(from_json(properties))
+    return xcard.element(of_canonical(properties))
 
 
 XML_FORMS = {"card": card_element, "binding": binding_element}

@@ -163,6 +163,7 @@ class Mailbox(models.Model):
     prompted_at = models.DateTimeField(_("prompted at"), null=True)
     failing_since = models.DateTimeField(_("failing since"), null=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    news = models.PositiveIntegerField(_("times it was to be prompted"), default=0)
 
     objects = MailboxQuerySet.as_manager()
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Case, DateTimeField, Value, When
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
@@ -42,7 +43,15 @@ def run_one() -> bool:
     if apns is None or mailbox is None:
         return False
     mailbox.prompt_due_at = next_step(mailbox, apns)
-    mailbox.save(update_fields=["prompt_due_at", "prompted_at", "failing_since", "failures"])
+    mailbox.save(update_fields=["prompted_at", "failing_since", "failures"])
+    # What came while Apple was asked found it due already; it is to be looked at once more.
+    again = timezone.now() + settings.PROMPT_GRACE
+    Mailbox.objects.filter(pk=mailbox.pk).update(
+        prompt_due_at=Case(
+            When(news=mailbox.news, then=Value(mailbox.prompt_due_at, DateTimeField())),
+            default=Value(mailbox.prompt_due_at or again, DateTimeField()),
+        )
+    )
     return True
 
 

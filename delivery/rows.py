@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection, models, transaction
-from django.db.models import F, QuerySet, Value
+from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -20,7 +20,11 @@ from delivery.messages import Ack
 from delivery.models import Mailbox, OfflineMessage
 
 LARGER = "GREATEST" if connection.vendor == "postgresql" else "MAX"
-FOLLOWED = Greatest(F("view__rev"), F("held_rev"))
+FOLLOWED = Case(  # as Binding.followed_rev has it
+    When(ended_at=None, then=Greatest(F("view__rev"), F("held_rev"))), default=F("held_rev")
+)
+
+AT_ONCE = 5000  # acknowledgements in one statement; databases bound its parameters
 
 # The people on either side of a binding, as a path from it.
 PERSON = {"holder": "holder", "owner": "card__owner"}
@@ -89,8 +93,9 @@ def prompt(bindings: QuerySet[Binding], side: str, due_at: Any) -> int:
             "device_id": F("id"),
             "prompt_due_at": Value(due_at, models.DateTimeField()),
             "failures": Value(0),
+            "news": Value(1),
         },
-        "ON CONFLICT (device_id) DO UPDATE SET prompt_due_at = "
+        "ON CONFLICT (device_id) DO UPDATE SET news = delivery_mailbox.news + 1, prompt_due_at = "
         "COALESCE(delivery_mailbox.prompt_due_at, excluded.prompt_due_at)",
     )
 
@@ -114,7 +119,7 @@ def fill(device: Device) -> None:
 
 
 def acknowledge(acks: Iterable[tuple[UUID, Ack]]) -> None:
-    """Store what devices said they have: (device, (subject, rev)) each, in one statement.
+    """Store what devices said they have: (device, (subject, rev)) each.
 
     A rev that the card has not reached is not believed. Rows that are not there are not the
     device's business and stay away.
@@ -122,20 +127,22 @@ def acknowledge(acks: Iterable[tuple[UUID, Ack]]) -> None:
     newest: dict[tuple[UUID, UUID], int] = {}
     for device, (subject, rev) in acks:
         newest[device, subject] = max(rev, newest.get((device, subject), 0))
-    if not newest:
-        return
+    ordered = sorted(newest.items())
+    for start in range(0, len(ordered), AT_ONCE):
+        acknowledge_part(ordered[start : start + AT_ONCE])
+
+
+def acknowledge_part(newest: Iterable[tuple[tuple[UUID, UUID], int]]) -> None:
+    """These in one statement."""
     postgresql = connection.vendor == "postgresql"
     row = "(%s::uuid, %s::uuid, %s::bigint)" if postgresql else "(%s, %s, %s)"
     # Sorted, so that two processes that write the same rows take their locks in one order.
-    values = [
-        part
-        for (device, subject), rev in sorted(newest.items())
-        for part in (device.hex, subject.hex, rev)
-    ]
+    values = [part for (device, subject), rev in newest for part in (device.hex, subject.hex, rev)]
+    said = ", ".join([row] * (len(values) // 3))
     with connection.cursor() as cursor:
         cursor.execute(
             "WITH said (device_id, subject, rev) AS "  # noqa: S608
-            f"(VALUES {', '.join([row] * len(newest))}) "
+            f"(VALUES {said}) "
             "UPDATE delivery_offlinemessage SET acknowledged_at = %s, "
             "acknowledged_rev = said.rev FROM said "
             "WHERE delivery_offlinemessage.device_id = said.device_id "

@@ -7,7 +7,7 @@ RFC 6350 (4.0), RFC 2426 (3.0), RFC 6351 (xCard), RFC 7095 (jCard), RFC 6868 (pa
 from cards.vcard import jcard, xcard
 from cards.vcard.canonical import canonical, made_name
 from cards.vcard.model import Limits, ParsedCard, Property, VCardError
-from cards.vcard.propertyjson import from_json, to_json
+from cards.vcard.propertyjson import from_json, of_canonical, to_json
 from cards.vcard.reading import read
 from cards.vcard.writing import write
 
@@ -20,6 +20,7 @@ __all__ = [
     "from_json",
     "jcard",
     "made_name",
+    "of_canonical",
     "read",
     "to_json",
     "write",

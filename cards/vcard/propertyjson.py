@@ -32,6 +32,11 @@ def from_json(given: Iterable[Any]) -> list[Property]:
     return properties
 
 
+def of_canonical(given: Iterable[dict[str, Any]]) -> list[Property]:
+    """The properties of objects that from_json or canonical has made, without looking again."""
+    return [Property(each["name"], each["value"], each["params"]) for each in given]
+
+
 def to_json(properties: Iterable[Property]) -> list[dict[str, Any]]:
     return [{"name": each.name, "value": each.value, "params": each.params} for each in properties]
 
