@@ -220,10 +220,11 @@ class DeviceSocket(Socket):
         while after is not None:
             page, after = await in_thread(mailbox.read, self.device.pk, PAGE, after)
             for message in page:
-                if self.waiting > ROOM:
+                text = messages.json_frame(message)
+                while self.waiting and self.waiting + len(text) > ROOM:
                     await self.emptied.wait()
                 self.owe(*messages.ack_of(message))
-                self.say(message)
+                self.say_text(text)
             await self.emptied.wait()
         self.is_drained = True
         self.say_if_idle()

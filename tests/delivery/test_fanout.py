@@ -1,5 +1,6 @@
 """From a saved card to frames and rows: who is told, what, and how often."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from accounts.models import Circle, Device, User
 from bindings import exchange
 from bindings.models import Binding
 from cards.models import Card
-from delivery import fanout, rows
+from delivery import fanout, mailbox, rows
 from delivery.layers import LocalLayer
 from delivery.models import CardUpdate, Chunk, OfflineMessage
 from tests.conftest import (
@@ -362,3 +363,64 @@ def test_frames_that_nobody_gets_lose_nothing(
     fanout.run_all()
     (news,) = catch_up(phone)
     assert (news["rev"], news["view"]["properties"][0]["value"]) == (card.rev, "+43 1 999")
+
+
+# What an ended or moved binding owes
+
+
+def test_an_old_removal_does_not_take_a_card_that_was_given_again(
+    quiet: Binding, bob: User
+) -> None:
+    """The device was away all the while, and removals win over whatever is older."""
+    phone = make_device(bob)
+    catch_up(phone)
+    exchange.revoke(quiet)
+    bind(Card.objects.get(pk=quiet.card_id), bob)
+    change(quiet.card, tel="+43 1 999")
+    fanout.run_all()
+    mailbox.forget(phone)
+    told = {message["kind"]: message["rev"] for message in catch_up(phone)}
+    assert told["binding"] > told["removed"]
+
+
+def test_what_was_hidden_goes_although_its_holder_moved_to_a_view_like_it(
+    alice_card: Card, bob: User, bob_card: Card, family: Circle, wire: RecordingLayer
+) -> None:
+    """The new view is older than what the holder has, and looks like what they must get."""
+    friends = Circle.objects.create(owner=alice_card.owner, name="Friends")
+    bind(alice_card, make_person("dora", "Dora"), str(friends.pk))
+    held = bind(alice_card, bob, str(family.pk))
+    fanout.run_all()
+    phone = make_device(bob)
+    assert "+43 664 222" in str(catch_up(phone))
+    card = Card.objects.get(pk=alice_card.pk)
+    card.properties[1]["circles"] = []
+    card.save()
+    exchange.regrant(held, [str(friends.pk)])
+    fanout.run_all()
+    (news,) = catch_up(phone)
+    assert "+43 664 222" not in str(news)
+
+
+def test_the_same_when_the_circle_is_dropped(
+    alice_card: Card, bob: User, bob_card: Card, family: Circle, wire: RecordingLayer
+) -> None:
+    bind(alice_card, make_person("dora", "Dora"))
+    bind(alice_card, bob, str(family.pk))
+    fanout.run_all()
+    phone = make_device(bob)
+    catch_up(phone)
+    card = Card.objects.get(pk=alice_card.pk)
+    card.properties[1]["circles"] = []
+    card.save()
+    exchange.drop_circle(family)
+    fanout.run_all()
+    assert "+43 664 222" not in str(catch_up(phone)[-1])
+
+
+def test_acknowledgements_may_be_more_than_a_statement_takes(quiet: Binding, bob: User) -> None:
+    phone = make_device(bob)
+    rows.fill(phone)
+    many = [(phone.pk, (uuid.uuid4(), 1)) for _ in range(rows.AT_ONCE * 2)]
+    rows.acknowledge([*many, (phone.pk, (quiet.card_id, quiet.rev))])
+    assert pending(phone) == {}

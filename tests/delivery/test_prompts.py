@@ -184,6 +184,24 @@ def test_a_worker_that_dies_over_an_attempt_leaves_it_to_the_next(news: Device) 
     assert [each.verdict for each in run()] == ["delivered"]
 
 
+def test_news_that_come_while_apple_is_asked_are_prompted_as_well(
+    news: Device, apple: Apple, held: Binding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device has acknowledged what it was to be prompted for, and then there is more."""
+    catch_up(news)
+    step = prompts.next_step
+
+    def slowly(*args: Any) -> datetime | None:
+        outcome = step(*args)
+        change(held.card, tel="+43 1 777")
+        fanout.run_all()
+        return outcome
+
+    monkeypatch.setattr(prompts, "next_step", slowly)
+    assert prompts.run_one()
+    assert due(news)
+
+
 def test_a_signed_out_device_is_not_prompted(news: Device) -> None:
     Device.objects.filter(pk=news.pk).revoke()
     assert run() == []

@@ -20,7 +20,16 @@ from cards.models import Card
 from cardsite.asgi import application
 from delivery import consumers, fanout, live, mailbox
 from delivery.messages import NAMESPACE
-from tests.conftest import catch_up, change, heard_live, make_device
+from tests.conftest import (
+    bind,
+    catch_up,
+    change,
+    heard_live,
+    make_card,
+    make_device,
+    make_person,
+    prop,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -340,6 +349,78 @@ async def test_a_foreign_page_cannot_open_it_with_the_holders_cookie(
 async def test_a_page_that_is_not_signed_in_is_closed(db: None) -> None:
     async with opened(**OURS) as page:
         assert await page.closed_with() == live.SIGNED_OUT
+
+
+@pytest.mark.parametrize("field", ["is_active", "password"])
+async def test_who_is_shut_out_or_has_another_password_loses_the_open_pages(
+    bob: User, field: str
+) -> None:
+    cookie = await in_thread(browser)(bob)
+    watch = asyncio.create_task(live.watch(live.signed_out_groups))
+    async with opened(cookie=f"sessionid={cookie}", **OURS) as page:
+        assert await page.receive_nothing(timeout=1)
+        await in_thread(User.objects.filter(pk=bob.pk).update)(**{field: False})
+        assert await page.closed_with() == live.SIGNED_OUT
+    watch.cancel()
+
+
+@pytest.mark.parametrize("count", [1, 30])
+async def test_a_device_drains_however_large_its_cards_are(
+    phone: Device, held: Binding, bob: User, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(consumers, "MAX_WAITING", 20_000)
+    monkeypatch.setattr(consumers, "ROOM", 2_000)
+
+    def give() -> None:
+        for number in range(count):
+            dora = make_person(f"dora{number}", "Dora")
+            bind(make_card(dora, prop("note", "x" * (30_000 // count), "*")), bob)
+        fanout.run_all()
+
+    await in_thread(give)()
+    async with opened(token(phone)) as peer:
+        frames = [await peer.frame() for _ in range(count * 2 + 2)]
+    assert [frame["type"] for frame in frames].count("binding") == count * 2 + 1
+
+
+async def test_a_card_at_its_limit_is_told_in_xml(phone: Device, held: Binding) -> None:
+    def fill() -> None:
+        card = Card.objects.get(pk=held.card_id)
+        card.properties = [prop("note", str(number), "*") for number in range(1000)]
+        card.save()
+        fanout.run_all()
+
+    async with opened(token(phone), ["cards.v1.xml"]) as peer:
+        await peer.element()
+        await peer.element()
+        await in_thread(fill)()
+        assert len(list((await peer.element()).iter())) > 2000
+
+
+async def test_one_socket_that_fails_does_not_deafen_the_others() -> None:
+    def broken(event: dict[str, Any]) -> None:
+        raise ZeroDivisionError
+
+    heard: list[dict[str, Any]] = []
+    layer = live.layer()
+    layer.attach(["a"], broken)
+    layer.attach(["b"], heard.append)
+    layer.hand_out(["a", "b"], {"text": "-"})
+    layer.detach(["a"], broken)
+    layer.detach(["b"], heard.append)
+    assert heard == [{"text": "-"}]
+
+
+async def test_a_greeting_that_fails_ends_the_socket(
+    phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(mailbox, "read", fail)
+    async with opened(token(phone)) as peer:
+        await peer.frame()
+        assert await peer.closed_with() == consumers.FAILED
 
 
 async def test_signing_out_closes_the_pages_of_the_session(phone: Device, bob: User) -> None:
