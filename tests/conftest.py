@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from allauth.account.models import EmailAddress
+from coverage import Coverage
 from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
@@ -40,6 +41,18 @@ def fresh_throttles(settings: Any) -> None:
     """Throttles count in the cache, which outlives a test and is shared with those beside it."""
     mine = {**settings.CACHES["default"], "KEY_PREFIX": uuid.uuid4().hex}
     settings.CACHES = {"default": mine}
+
+
+@pytest.fixture
+def uncounted() -> Iterator[None]:
+    """For tests that run the same lines over and over, which others cover: counting them takes up
+    to four times as long."""
+    coverage = Coverage.current()
+    if coverage:
+        coverage.stop()
+    yield
+    if coverage:
+        coverage.start()
 
 
 @asynccontextmanager

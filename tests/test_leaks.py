@@ -34,6 +34,8 @@ from tests.conftest import (
 )
 from tests.delivery.test_prompts import apple  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 CANARY = "CANARY"
 NAMES: tuple[str, ...] = (
     "n",

@@ -1,11 +1,8 @@
 """Nothing that is done to a file makes the reader fail in any way but its own."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
-from coverage import Coverage
 
 from cards.vcard import VCardError, read, write
 
@@ -68,17 +65,6 @@ def mutated(chance: random.Random) -> bytes:
         if octets:
             chance.choice(DEEDS)(octets, chance)
     return bytes(octets)
-
-
-@pytest.fixture
-def uncounted() -> Iterator[None]:
-    """The tests of the traps cover the same lines; counting them here takes four times as long."""
-    coverage = Coverage.current()
-    if coverage:
-        coverage.stop()
-    yield
-    if coverage:
-        coverage.start()
 
 
 def test_it_survives_fifty_thousand_mutations(uncounted: None) -> None:

@@ -13,6 +13,8 @@ from cards.vcard.canonical import clean, with_fn
 from cards.vcard.grammar import COMPONENTS, DEFAULT_TYPES, LISTS, VALUE_TYPES
 from cards.vcard.model import Value
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 # Time is no matter here: the machine may be busy.
 thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
