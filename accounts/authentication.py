@@ -1,5 +1,6 @@
 """Signing in with a device's own token, for REST (RFC 6750) and for the WebSocket."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.utils import timezone
@@ -16,16 +17,24 @@ SEEN_EVERY = timedelta(minutes=5)
 
 def device_of(token: str) -> Device | None:
     """The device that may act with this token now, with its user; none if it may not."""
-    device = (
-        Device.objects.active()
-        .select_related("user")
-        .filter(token_hash=Device.hash_token(token), user__is_active=True)
-        .first()
-    )
-    if device and timezone.now() - device.last_seen_at > SEEN_EVERY:
-        device.last_seen_at = timezone.now()
-        device.save(update_fields=["last_seen_at"])
+    device = Device.objects.with_tokens([token]).select_related("user").first()
+    note_seen([device] if device else [])
     return device
+
+
+def devices_of(tokens: list[str]) -> list[Device | None]:
+    """The device of each token, none where it has no more or never had one; without their users."""
+    devices = Device.objects.with_tokens(tokens).only("user_id", "token_hash", "last_seen_at")
+    by_hash = {device.token_hash: device for device in devices}
+    note_seen(by_hash.values())
+    return [by_hash.get(Device.hash_token(token)) for token in tokens]
+
+
+def note_seen(devices: Iterable[Device]) -> None:
+    """Keep the time of their last contact, but not for every single one."""
+    lately = timezone.now() - SEEN_EVERY
+    if stale := [device.pk for device in devices if device.last_seen_at < lately]:
+        Device.objects.filter(pk__in=stale).update(last_seen_at=timezone.now())
 
 
 class DeviceAuthentication(BaseAuthentication):

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -109,6 +110,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 class DeviceQuerySet(models.QuerySet["Device"]):
     def active(self) -> Self:
         return self.filter(revoked_at=None)
+
+    def with_tokens(self, tokens: Iterable[str]) -> Self:
+        """Those that may act with one of these tokens now."""
+        hashes = {Device.hash_token(token) for token in tokens}
+        return self.active().filter(token_hash__in=hashes, user__is_active=True)
 
     def revoke(self) -> int:
         """Sign all of them out. Server processes close their sockets within a second."""

@@ -22,8 +22,8 @@ class CirclesField(serializers.ListField):
 
     def to_internal_value(self, given: Any) -> list[str]:
         circles = sorted(set(super().to_internal_value(given)))
-        unknown = set(circles) - {EVERYONE} - self.own_circles()
-        if unknown:
+        named = set(circles) - {EVERYONE}
+        if named and (unknown := named - self.own_circles()):
             raise serializers.ValidationError(_("You have no such circle: %s") % min(unknown))
         return circles
 
