@@ -1,19 +1,21 @@
 """The ASGI application: pages and API, the WebSocket, and the workers that live with the server."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cardsite.settings")
-pages = get_asgi_application()  # loads the apps, so it comes before what imports their models
+django.setup()  # before the models are imported
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
+from cardsite.handler import Handler  # noqa: E402
 from delivery import engine, live  # noqa: E402
 from delivery.batch import in_thread  # noqa: E402
 from delivery.consumers import nowhere, websocket  # noqa: E402
@@ -29,6 +31,7 @@ async def lifespan(
     parts = (live.layer().listen(), live.keep_up(), live.watch(live.signed_out_groups))
     tasks = [asyncio.create_task(part) for part in parts]
     workers = await in_thread(engine.start) if settings.WORKER else []
+    spare_the_collector()
     await send({"type": "lifespan.startup.complete"})
     await receive()  # lifespan.shutdown
     for task in tasks:
@@ -37,11 +40,19 @@ async def lifespan(
     await send({"type": "lifespan.shutdown.complete"})
 
 
+def spare_the_collector() -> None:
+    """What has been loaded stays, and need not be looked through for garbage again; a burst of
+    messages makes much that is soon gone by itself."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 SOCKETS = [path("ws/v1/", cast(Any, websocket)), re_path("", cast(Any, nowhere))]
 
 application = ProtocolTypeRouter(
     {
-        "http": pages,
+        "http": Handler(),
         "websocket": URLRouter(SOCKETS),
         "lifespan": lifespan,
     }
