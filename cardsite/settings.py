@@ -168,6 +168,9 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "fan-out"
 CELERY_TASK_ROUTES = {"delivery.tasks.prompt": {"queue": "prompts"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_POOL = (
+    "threads"  # they share connections; Celery opens a new one for each forked task
+)
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 CELERY_BEAT_SCHEDULE = {
@@ -287,6 +290,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 # Delivery
 WORKER = switch("WORKER", default=True)  # worker threads in the server process
+READY_FRAMES = switch("READY_FRAMES", default=True)  # delivery/frames.py
 PROMPT_GRACE = timedelta(seconds=env.float("PROMPT_GRACE", default=5))
 PROMPT_QUIET = timedelta(seconds=env.float("PROMPT_QUIET", default=900))
 APNS_HOST = env.str("APNS_HOST", default="")

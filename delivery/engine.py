@@ -2,6 +2,7 @@
 
 import logging
 import time
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -16,15 +17,15 @@ logger = logging.getLogger(__name__)
 _quiet_until = 0.0
 
 
-def wake() -> None:
-    """Something to fan out has been committed."""
+def wake(card: UUID) -> None:
+    """A change of this card has been committed."""
     if settings.CELERY_BROKER_URL:
-        call_celery()
+        call_celery(card)
     else:
         woken.set()
 
 
-def call_celery() -> None:
+def call_celery(card: UUID) -> None:
     """Whoever saves a card does not wait for a broker that is away: the sweep finds the rest."""
     global _quiet_until
     from kombu.exceptions import OperationalError
@@ -34,7 +35,7 @@ def call_celery() -> None:
     if time.monotonic() < _quiet_until:
         return
     try:
-        tasks.fan_out.delay()
+        tasks.fan_out.delay(str(card))
     except OperationalError as error:
         _quiet_until = time.monotonic() + PAUSE
         logger.warning("The broker is away, what is new arrives late: %s", error)

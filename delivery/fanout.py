@@ -1,12 +1,13 @@
 """Fan-out: from a card's CardUpdate to a frame and a row for every device that must follow.
 
-`run_one` does one chunk of the work, and the cards that wait take turns. Any number of workers may
-call it: threads of the embedded product, tasks in a larger one. Truth is in the rows, so a chunk
-may be done twice.
+`run_one` does a card with few holders, or one chunk of a card with many; those take turns. Any
+number of workers may call it: threads of the embedded product, tasks in a larger one. Truth is in
+the rows, so anything may be done twice.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,11 +17,13 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from bindings.models import Binding, BindingQuerySet
-from cards.models import Card, View
+from cards.models import View
 from delivery import live, messages, prompts, rows
 from delivery.models import LEASE, CardUpdate, Chunk
 
 CHUNK = 1000  # bindings; one row upsert, and one publication for each view
+
+turns = count()
 
 Views = dict[int, View]
 
@@ -31,32 +34,40 @@ class Row(NamedTuple):
     binding: UUID
     holder: int
     view: int
+    rev: int
 
 
 class Part(NamedTuple):
-    """A chunk and what it takes to do it: its bindings as they were when it was taken, and where
-    they are to be found."""
+    """What a worker has taken: a chunk, or all of a card that has no need of chunks; and what it
+    takes to do it. Its bindings are found again in this range, as they were when it was taken."""
 
-    chunk: Chunk
     update: CardUpdate
     views: Views
     rows: list[Row]
+    chunk: Chunk | None = None
+
+    @property
+    def is_last(self) -> bool:
+        return self.chunk is None or self.chunk.upto is None
 
     def bindings(self) -> BindingQuerySet:
-        return concerned(self.update, self.views, self.chunk.after, self.chunk.upto)
+        after, upto = (self.chunk.after, self.chunk.upto) if self.chunk else (None, None)
+        return concerned(self.update, self.views, after, upto)
 
 
-def run_one(call_others: Callable[[], None] | None = None) -> bool:
-    """Do one chunk; whether there was any. Before it is begun, `call_others` may call another
-    worker for the next."""
-    part = take()
+def run_one(card: UUID | None = None, call_others: Callable[[], None] | None = None) -> bool:
+    """Do what is due for this card, or for the one that has waited longest; at most a chunk.
+    Whether there was anything. `call_others` may call a worker for the rest of the card, as soon
+    as it is known that there is more."""
+    part = take(card)
     if part is None:
         return False
-    if call_others:
+    if call_others and not part.is_last:
         call_others()
     if part.rows:
         tell(part)
-    end(part.chunk)
+    if end(part) and call_others:
+        call_others()
     return True
 
 
@@ -66,14 +77,30 @@ def run_all() -> None:
         pass
 
 
-# Taking a chunk
+# Taking something to do
+
+
+def take(card: UUID | None = None) -> Part | None:
+    """Without a card, also what died workers left: when there is nothing else, and now and then."""
+    if card:
+        return whole(card) or cut(card)
+    if next(turns) % 10 == 0:
+        return take_up() or whole() or cut()
+    return whole() or cut() or take_up()
+
+
+def whole(card: UUID | None = None) -> Part | None:
+    """All of a card with few holders. Nothing is locked or noted: a worker that dies over it
+    leaves it due, and two that are at it at once say the same twice."""
+    update = CardUpdate.objects.next(card)
+    if update is None or update.pass_rev is not None:
+        return None
+    views = moved_views(update)
+    rows = as_rows(concerned(update, views)[: CHUNK + 1])
+    return Part(update, views, rows) if len(rows) <= CHUNK else None
 
 
 @transaction.atomic
-def take() -> Part | None:
-    return take_up() or cut()
-
-
 def take_up() -> Part | None:
     """A chunk whose worker has died over it."""
     left = Chunk.objects.abandoned().select_for_update(skip_locked=True, of=("self",))
@@ -82,26 +109,27 @@ def take_up() -> Part | None:
         return None
     chunk.leased_until = timezone.now() + LEASE
     chunk.save(update_fields=["leased_until"])
-    views = moved_views(chunk.update)
-    bindings = concerned(chunk.update, views, chunk.after, chunk.upto)
-    return Part(chunk, chunk.update, views, as_rows(bindings))
+    part = Part(chunk.update, moved_views(chunk.update), [], chunk)
+    return part._replace(rows=as_rows(part.bindings()))
 
 
-def cut() -> Part | None:
-    """The next chunk of the card whose turn it is; the first one begins a pass."""
-    update = CardUpdate.objects.next()
+@transaction.atomic
+def cut(card: UUID | None = None) -> Part | None:
+    """The next chunk of a card with many holders; the first one begins a pass."""
+    update = CardUpdate.objects.for_update().next(card)
     if update is None:
         return None
     if update.pass_rev is None:
-        update.pass_rev = Card.objects.values_list("rev", flat=True).get(pk=update.card_id)
+        update.pass_rev = update.card_rev
     views = moved_views(update)
-    rows = as_rows(concerned(update, views, update.cursor)[:CHUNK])
-    upto = rows[-1].binding if len(rows) == CHUNK else None
+    ahead = as_rows(concerned(update, views, update.cursor)[: CHUNK + 1])
+    rows = ahead[:CHUNK]
+    upto = rows[-1].binding if len(ahead) > CHUNK else None
     now = timezone.now()
     chunk = update.chunks.create(after=update.cursor, upto=upto, leased_until=now + LEASE)
     update.cursor, update.all_taken, update.served_at = upto, upto is None, now
     update.save(update_fields=["pass_rev", "cursor", "all_taken", "served_at"])
-    return Part(chunk, update, views, rows)
+    return Part(update, views, rows, chunk)
 
 
 def moved_views(update: CardUpdate) -> Views:
@@ -112,7 +140,7 @@ def moved_views(update: CardUpdate) -> Views:
 
 
 def concerned(
-    update: CardUpdate, views: Iterable[int], after: UUID | None, upto: UUID | None = None
+    update: CardUpdate, views: Iterable[int], after: UUID | None = None, upto: UUID | None = None
 ) -> BindingQuerySet:
     """The bindings in this range that something new is to be said to: those that changed
     themselves, and those whose view did."""
@@ -126,19 +154,29 @@ def concerned(
 
 
 def as_rows(bindings: QuerySet[Binding]) -> list[Row]:
-    return [Row(*row) for row in bindings.values_list("pk", "holder_id", "view_id")]
+    return [Row(*row) for row in bindings.values_list("pk", "holder_id", "view_id", "rev")]
+
+
+def end(part: Part) -> bool:
+    """It is done. Whether the card has changed again since the pass began, so that the next is
+    due and nobody else may have been called for it."""
+    if part.chunk:
+        return end_chunk(part.chunk)
+    CardUpdate.objects.filter(pk=part.update.pk).done_up_to(part.update.card_rev)
+    return False
 
 
 @transaction.atomic
-def end(chunk: Chunk) -> None:
-    """The chunk is done. The pass is over when it was the last: the update's lock lets only one
-    worker be the last."""
+def end_chunk(chunk: Chunk) -> bool:
+    """The pass is over when it was the last: the update's lock lets only one worker be that."""
     update = CardUpdate.objects.select_for_update().get(pk=chunk.update_id)
     chunk.delete()
-    if update.all_taken and update.pass_rev and not update.chunks.exists():
-        update.done_rev = update.pass_rev
-        update.pass_rev, update.cursor, update.all_taken = None, None, False
-        update.save(update_fields=["done_rev", "pass_rev", "cursor", "all_taken"])
+    if not update.all_taken or update.pass_rev is None or update.chunks.exists():
+        return False
+    update.done_rev = max(update.done_rev, update.pass_rev)
+    update.pass_rev, update.cursor, update.all_taken = None, None, False
+    update.save(update_fields=["done_rev", "pass_rev", "cursor", "all_taken"])
+    return update.rev > update.done_rev
 
 
 # Doing it
@@ -148,7 +186,8 @@ def tell(part: Part) -> None:
     """Frames first, then rows: a frame that comes before its row loses nothing, and is sooner. But
     for bindings that may have no row yet, since what is acknowledged would not be found."""
     ours = part.bindings().filter(rev__gt=part.update.done_rev)
-    changed = list(ours.complete())
+    has_changed = any(row.rev > part.update.done_rev for row in part.rows)
+    changed = list(ours.complete()) if has_changed else []
     told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
     publish_cards(part.views, [row for row in part.rows if row.binding not in told])
     write_rows({"holder": part.bindings(), **({"owner": ours} if changed else {})})
@@ -164,7 +203,6 @@ def publish_cards(views: Views, rows: list[Row]) -> None:
         live.publish(holders[pk], messages.of_view(views[pk].card, views[pk]))
 
 
-@transaction.atomic
 def write_rows(told: dict[str, QuerySet[Binding]]) -> None:
     """What every device of the holders of these bindings, or of their owners, must have."""
     for side, those in told.items():

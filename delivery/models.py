@@ -4,6 +4,7 @@ pushed. No content: what is sent is rendered when it is sent."""
 import secrets
 from datetime import timedelta
 from typing import Self
+from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -15,6 +16,7 @@ from bindings.models import Binding
 from cards.models import Card
 
 LEASE = timedelta(seconds=10)  # many times what a chunk takes
+PATIENCE = timedelta(seconds=3)  # the same for a card with few holders
 
 
 class OfflineMessageQuerySet(models.QuerySet["OfflineMessage"]):
@@ -79,11 +81,27 @@ class CardUpdateQuerySet(models.QuerySet["CardUpdate"]):
     def due(self) -> Self:
         return self.filter(rev__gt=F("done_rev"))
 
-    def next(self) -> "CardUpdate | None":
-        """The one that has waited longest for its turn and has bindings nobody has taken, locked
-        for this transaction; one that somebody else is at is passed over."""
-        waiting = self.due().filter(all_taken=False).order_by("served_at", "pk")
-        return waiting.select_for_update(skip_locked=True).first()
+    def waiting(self) -> Self:
+        """Those with bindings that nobody has taken."""
+        return self.due().filter(all_taken=False)
+
+    def forgotten(self) -> Self:
+        """Those that nobody seems to have been called for."""
+        then = timezone.now() - PATIENCE
+        return self.waiting().filter(wanted_at__lt=then, served_at__lt=then)
+
+    def for_update(self) -> Self:
+        """Locked for this transaction; one that somebody else has locked is passed over."""
+        return self.select_for_update(skip_locked=True, of=("self",))
+
+    def next(self, card: UUID | None = None) -> "CardUpdate | None":
+        """This card's if it waits, or the one that has waited longest; with its card's rev."""
+        these = self.filter(pk=card) if card else self.order_by("served_at", "pk")
+        found = these.waiting().annotate(card_rev=F("card__rev"))  # type: ignore[no-redef]
+        return next(iter(found[:1]), None)
+
+    def done_up_to(self, rev: int) -> None:
+        self.filter(done_rev__lt=rev).update(done_rev=rev)
 
 
 class CardUpdate(models.Model):
@@ -105,6 +123,8 @@ class CardUpdate(models.Model):
     served_at = models.DateTimeField(default=timezone.now)
 
     objects = CardUpdateQuerySet.as_manager()
+
+    card_rev: int  # of the card, where next() read it
 
     class Meta:
         verbose_name = _("card update")

@@ -26,7 +26,7 @@ def card_saved(sender: type[Card], instance: Card, raw: bool, **kwargs: Any) -> 
         unique_fields=["card"],
         update_fields=["rev", "wanted_at"],
     )
-    transaction.on_commit(engine.wake, robust=True)
+    transaction.on_commit(lambda: engine.wake(instance.pk), robust=True)
 
 
 def signed_out(sender: Any, request: HttpRequest, **kwargs: Any) -> None:

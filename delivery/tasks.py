@@ -3,20 +3,23 @@ functions as the threads of the embedded one. A task that is lost, repeated or l
 what is to be done is in the rows, and the sweep looks for it every second."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from celery import shared_task
 from django.utils import timezone
 
 from delivery import fanout, prompts, retention
-from delivery.models import CardUpdate, Mailbox
+from delivery.models import CardUpdate, Chunk, Mailbox
 
+SWEPT = 1000  # cards that one sweep calls for
 BATCH = timedelta(seconds=10)  # that one task prompts devices before it lets others have the worker
 
 
 @shared_task
-def fan_out() -> None:
-    """Do one chunk, and let any worker have the next meanwhile."""
-    fanout.run_one(call_others=fan_out.delay)
+def fan_out(card: str | None = None) -> None:
+    """Do what is due for a card, or one chunk of it, and let any worker have the next meanwhile.
+    Without a card: what died workers left."""
+    fanout.run_one(UUID(card) if card else None, call_others=lambda: fan_out.delay(card))
 
 
 @shared_task
@@ -33,7 +36,12 @@ def prompt() -> None:
 def sweep() -> None:
     """Call for what nobody was called for: a task that was lost, a worker that died, a prompt
     whose time has come."""
-    if CardUpdate.objects.due().exists():
+    forgotten = list(CardUpdate.objects.forgotten().order_by("served_at")[:SWEPT])
+    for update in forgotten:
+        fan_out.delay(str(update.pk))
+    called = CardUpdate.objects.filter(pk__in=[update.pk for update in forgotten])
+    called.update(served_at=timezone.now())
+    if Chunk.objects.abandoned().exists():
         fan_out.delay()
     if prompts.configured() and Mailbox.objects.due().exists():
         prompt.delay()

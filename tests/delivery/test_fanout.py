@@ -265,7 +265,7 @@ def test_what_one_worker_has_taken_no_other_takes(
         assert CardUpdate.objects.due().exists()
         if part:
             fanout.tell(part)
-            fanout.end(part.chunk)
+            fanout.end(part)
     assert not CardUpdate.objects.due().exists()
     assert OfflineMessage.objects.count() == 25
 
@@ -278,7 +278,7 @@ def test_a_worker_that_was_thought_dead_does_no_harm(quiet: Binding, wire: Recor
     fanout.run_all()
     change(quiet.card, tel="+2")
     fanout.tell(slow)
-    fanout.end(slow.chunk)
+    fanout.end(slow)
     update = CardUpdate.objects.get(card=quiet.card)
     assert update.done_rev < update.rev
     fanout.run_all()
@@ -339,8 +339,8 @@ def test_saving_costs_the_same_number_of_queries_whatever_the_holders(
 
 def test_a_device_that_registers_late_gets_every_held_card_once(quiet: Binding, bob: User) -> None:
     phone = make_device(bob)
-    rows.fill(phone)
-    rows.fill(phone)
+    rows.fill([phone])
+    rows.fill([phone])
     assert pending(phone) == {str(quiet.card_id): ("binding", quiet.rev)}
 
 
@@ -420,7 +420,7 @@ def test_the_same_when_the_circle_is_dropped(
 
 def test_acknowledgements_may_be_more_than_a_statement_takes(quiet: Binding, bob: User) -> None:
     phone = make_device(bob)
-    rows.fill(phone)
-    many = [(phone.pk, (uuid.uuid4(), 1)) for _ in range(rows.AT_ONCE * 2)]
-    rows.acknowledge([*many, (phone.pk, (quiet.card_id, quiet.rev))])
+    rows.fill([phone])
+    many = [(str(phone.pk), (str(uuid.uuid4()), 1)) for _ in range(rows.AT_ONCE * 2)]
+    rows.acknowledge([*many, (str(phone.pk), (str(quiet.card_id), quiet.rev))], told=False)
     assert pending(phone) == {}
