@@ -647,8 +647,8 @@ class Phone:
                 await self._tell(plain(frame["detail"]))
         if acks := await self._take(messages(frames, "type")):
             await socket.send(self.wire.write_acks(acks))
-        self.up_to_date = frames[-1]["type"] == "idle"
-        if self.up_to_date:
+        if any(frame["type"] == "idle" for frame in frames):
+            self.up_to_date = True
             await self._tell("up to date")
 
     async def _take(self, news: list[Message]) -> Acks:

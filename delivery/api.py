@@ -57,13 +57,12 @@ class SyncView(APIView):
         """What this device has yet to acknowledge, each as it is now, in no order."""
         device = device_of(request)
         limit = limit_in(request)
-        arrival = mailbox.arrive(device)
-        page = mailbox.read(device.pk, limit)
+        [arrival] = mailbox.arrive([device], limit)
         return Response(
             {
                 "epoch": arrival.epoch,
-                "messages": page.messages,
-                "more": page.after is not None,
+                "messages": [said.message for said in arrival.page.said],
+                "more": arrival.page.after is not None,
             }
         )
 
@@ -86,7 +85,7 @@ class AckView(APIView):
         device = device_of(request)
         said = request.data.get("acks") if isinstance(request.data, dict) else None
         try:
-            mailbox.hear([(device.pk, messages.acks_in(said))])
+            mailbox.hear([mailbox.Heard(str(device.pk), messages.acks_in(said), told=False)])
         except messages.BadFrame as error:
             raise serializers.ValidationError({"acks": str(error)}) from error
         return Response({"pending": device.messages.pending().count()})

@@ -1,15 +1,13 @@
 """Doing for many sockets of this process at once what each would otherwise do alone."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from channels.db import database_sync_to_async
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-
-LARGEST = 200  # items in one call
 
 
 async def in_thread(call: Callable[..., Out], *args: Any) -> Out:
@@ -18,34 +16,50 @@ async def in_thread(call: Callable[..., Out], *args: Any) -> Out:
 
 
 class Batch(Generic[In, Out]):
-    """Collects items while the job is busy with those that came before.
+    """Collects items while the job is busy with those that came before, and for a breath.
 
     `job` takes a list of items and returns their results in order. It runs in a thread, one call
-    at a time: alone, an item waits for nothing; in a crowd, many share one call.
+    at a time. `largest` is how many items one call gets, `breath` the seconds for which it waits
+    for more of them.
     """
 
-    def __init__(self, job: Callable[[list[In]], list[Out]]) -> None:
-        self.job = job
-        self.waiting: list[tuple[In, asyncio.Future[Out]]] = []
+    def __init__(
+        self, job: Callable[[list[In]], list[Out]], largest: int, breath: float = 0
+    ) -> None:
+        self.job, self.largest, self.breath = job, largest, breath
+        self.waiting: list[tuple[In, Callable[[Out | Exception], None]]] = []
         self.running: asyncio.Task[None] | None = None
 
     async def __call__(self, item: In) -> Out:
         result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        self.waiting.append((item, result))
+
+        def settle(out: Out | Exception) -> None:
+            if result.done():  # whoever asked has gone
+                return
+            if isinstance(out, Exception):
+                result.set_exception(out)
+            else:
+                result.set_result(out)
+
+        self.add(item, settle)
+        return await result
+
+    def add(self, item: In, done: Callable[[Out | Exception], None]) -> None:
+        """Without waiting: `done` is called in the event loop with the result, or with what went
+        wrong."""
+        self.waiting.append((item, done))
         if self.running is None or self.running.done():
             self.running = asyncio.create_task(self.run())
-        return await result
 
     async def run(self) -> None:
         while self.waiting:
-            taken, self.waiting = self.waiting[:LARGEST], self.waiting[LARGEST:]
+            await asyncio.sleep(self.breath)
+            taken = self.waiting[: self.largest]
+            self.waiting = self.waiting[self.largest :]
+            results: Sequence[Out | Exception]
             try:
-                results = await in_thread(self.job, [item for item, _result in taken])
+                results = await in_thread(self.job, [item for item, _done in taken])
             except Exception as error:  # each of the waiting must hear of it
-                for _item, result in taken:
-                    if not result.done():
-                        result.set_exception(error)
-                continue
-            for (_item, result), value in zip(taken, results, strict=True):
-                if not result.done():
-                    result.set_result(value)
+                results = [error] * len(taken)
+            for (_item, done), result in zip(taken, results, strict=True):
+                done(result)

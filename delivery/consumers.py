@@ -9,7 +9,7 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,15 +18,17 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from accounts.authentication import device_of
+from accounts.authentication import devices_of
 from accounts.models import Device
 from delivery import live, mailbox, messages
 from delivery.batch import Batch, in_thread
+from delivery.frames import EXTENSION, Frames
 from delivery.layers import MISSED, Event
 
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
 ROOM = 128 * 1024  # characters that may wait when a drain goes on
 PAGE = 100  # messages read at once for a device that drains
+MAX_UNSTORED = 2 * messages.MAX_ACKS  # acknowledgements of one socket that may wait
 FAILED = 1011  # RFC 6455, section 7.4.1
 CLOSING_TIME = 2.0  # seconds that a socket has to take its close frame
 
@@ -35,7 +37,21 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
-heard = Batch(mailbox.hear)
+signed_in = Batch(devices_of, largest=200)
+heard = Batch(mailbox.hear, largest=1000, breath=0.005)
+
+
+def arrive(sockets: list["DeviceSocket"]) -> list[mailbox.Arrival]:
+    """Several devices are here: their older sockets may go, and what is pending is read."""
+    newest = {socket.device_id: socket.id for socket in sockets}
+    live.layer().publish(
+        [live.device_group(socket.device.pk) for socket in sockets], {"newest": newest}
+    )
+    return mailbox.arrive([socket.device for socket in sockets], PAGE)
+
+
+arriving = Batch(arrive, largest=200)
+reading = Batch(partial(mailbox.read, limit=PAGE), largest=200)
 
 
 class Socket(AsyncConsumer):  # type: ignore[misc]
@@ -50,6 +66,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.id = uuid.uuid4().hex
         self.scope, self.receive, self.emit = scope, receive, send
+        self.frames: Frames | None = scope.get("extensions", {}).get(EXTENSION)
         self.outbox: deque[str] = deque()
         self.waiting = 0
         self.greeted, self.filled, self.emptied = (asyncio.Event() for _ in range(3))
@@ -105,12 +122,9 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         self.greeted.set()
 
     async def read(self) -> None:
-        """Listen until the other side goes."""
-        while (event := await self.receive())["type"] != "websocket.disconnect":
-            await self.heard(event.get("text"))
-
-    async def heard(self, text: str | None) -> None:
-        """A page has nothing to say."""
+        """Listen until the other side goes. A page has nothing to say."""
+        while (await self.receive())["type"] != "websocket.disconnect":
+            pass
 
     async def write(self) -> None:
         await self.greeted.wait()
@@ -130,8 +144,6 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
             self.say_text(event["text"])
         elif event.get("close"):
             self.end(event["close"])
-        elif event.get("replaced_by", self.id) != self.id:
-            self.end(live.REPLACED)
         else:
             self.react(event)
 
@@ -140,6 +152,8 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
     def say_text(self, text: str) -> None:
         text = xml_of(text) if self.as_xml else text
+        if self.frames and self.emptied.is_set() and self.frames.has_room:
+            return self.frames.write(text)
         if self.waiting and self.waiting + len(text) > MAX_WAITING:  # one alone may be any size
             self.outbox.clear()
             return self.end(live.TOO_SLOW)
@@ -159,8 +173,11 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         try:
             async with asyncio.timeout(CLOSING_TIME):
                 await self.emit({"type": "websocket.close", "code": code})
-        except (TimeoutError, RuntimeError, OSError):
-            pass  # the other side has gone, or takes nothing any more
+        except TimeoutError:  # the other side takes nothing any more
+            if self.frames:
+                self.frames.abort()
+        except (RuntimeError, OSError):
+            pass  # the other side has gone
 
 
 class DeviceSocket(Socket):
@@ -169,13 +186,13 @@ class DeviceSocket(Socket):
     device: Device
 
     async def groups(self) -> list[str] | None:
-        device = await in_thread(device_of, bearer(self.scope) or "")
+        device = await signed_in(bearer(self.scope) or "")
         if device is None:
             return None
-        self.device = device
-        self.behind, self.is_drained = asyncio.Event(), False
+        self.device, self.device_id = device, str(device.pk)
+        self.behind, self.idle_is_due = asyncio.Event(), False
         self.owed: dict[str, int] = {}
-        self.asks_for_idle = False
+        self.unstored, self.stored_some = 0, asyncio.Event()
         return [live.user_group(device.user_id), live.device_group(device.pk)]
 
     async def serve(self) -> None:
@@ -195,59 +212,86 @@ class DeviceSocket(Socket):
         self.owed[subject] = max(rev, self.owed.get(subject, 0))
 
     def react(self, event: Event) -> None:
-        if "drain" in event:
+        if event.get("newest", {}).get(self.device_id, self.id) != self.id:
+            self.end(live.REPLACED)
+        elif "drain" in event:
             self.behind.set()
 
     async def greet(self) -> None:
-        # A device has one live socket, the newest.
-        group = live.device_group(self.device.pk)
-        await live.layer().groups_send([group], {"replaced_by": self.id})
-        arrival = await in_thread(mailbox.arrive, self.device)
-        self.say({"kind": "welcome", "pending": arrival.pending, "epoch": arrival.epoch})
+        epoch, page = await arriving(self)
+        self.say({"kind": "welcome", "pending": page.pending, "epoch": epoch})
         self.outbox.rotate(1)  # what came meanwhile comes after it
         self.greeted.set()
-        if not arrival.pending:
-            self.say({"kind": "idle"})
+        await self.drain(page)
+        self.idle_is_due = True
+        self.say_if_idle()
         while True:
-            await self.drain()
             await self.behind.wait()
             self.behind.clear()
+            await self.drain(await reading(self.device.pk))
 
-    async def drain(self) -> None:
-        """Say what the device has yet to acknowledge."""
-        self.is_drained = False
-        after: int | None = 0
-        while after is not None:
-            page, after = await in_thread(mailbox.read, self.device.pk, PAGE, after)
-            for message in page:
-                text = messages.json_frame(message)
-                while self.waiting and self.waiting + len(text) > ROOM:
-                    await self.emptied.wait()
-                self.owe(*messages.ack_of(message))
-                self.say_text(text)
-            await self.emptied.wait()
-        self.is_drained = True
-        self.say_if_idle()
+    async def drain(self, page: mailbox.Page) -> None:
+        """Say what the device has yet to acknowledge, of which this is the first page."""
+        await self.say_page(page)
+        while page.after is not None:
+            [page] = await in_thread(mailbox.read, [self.device.pk], PAGE, page.after)
+            await self.say_page(page)
 
-    async def heard(self, text: str | None) -> None:
+    async def say_page(self, page: mailbox.Page) -> None:
+        for message, text in page.said:
+            while self.waiting and self.waiting + len(text) > ROOM:
+                await self.emptied.wait()
+            self.owe(*messages.ack_of(message))
+            self.say_text(text)
+        await self.emptied.wait()
+
+    async def read(self) -> None:
+        """Hear what the device says: at once if there is a shorter way."""
+        if self.frames:
+            self.frames.listen(self.take)
+        while (event := await self.receive())["type"] != "websocket.disconnect":
+            while self.unstored >= MAX_UNSTORED:
+                self.stored_some.clear()
+                await self.stored_some.wait()
+            self.hear(event.get("text"))
+
+    def take(self, text: str) -> bool:
+        """The same for a text that came the shorter way. False: not now, so read no further."""
+        if self.unstored >= MAX_UNSTORED:
+            return False
+        self.hear(text)
+        return True
+
+    def hear(self, text: str | None) -> None:
         try:
             acks = self.read_acks(text)
         except messages.BadFrame as error:
             return self.say({"kind": "error", "detail": str(error)})
-        await heard((self.device.pk, acks))
-        for subject, rev in acks:
-            if self.owed.get(str(subject), rev + 1) <= rev:
-                del self.owed[str(subject)]
-        self.asks_for_idle = True
+        told = self.is_told(acks)
+        self.unstored += len(acks)
+        heard.add(mailbox.Heard(self.device_id, acks, told), self.stored)
+
+    def is_told(self, acks: tuple[messages.Ack, ...]) -> bool:
+        return all(self.owed.get(subject, 0) >= rev for subject, rev in acks)
+
+    def stored(self, said: mailbox.Heard | Exception) -> None:
+        if isinstance(said, Exception):
+            logger.error("Acknowledgements could not be stored", exc_info=said)
+            return self.end(FAILED)
+        self.unstored -= len(said.acks)
+        self.stored_some.set()
+        for subject, rev in said.acks:
+            if self.owed.get(subject, rev + 1) <= rev:
+                del self.owed[subject]
         self.say_if_idle()
 
     def say_if_idle(self) -> None:
-        """After an acknowledgement that leaves nothing to acknowledge."""
-        if self.asks_for_idle and self.is_drained and not self.owed:
-            self.asks_for_idle = False
+        """Once, when all that was pending at the welcome, and what came since, is acknowledged."""
+        if self.idle_is_due and not self.owed:
+            self.idle_is_due = False
             self.say({"kind": "idle"})
 
-    def read_acks(self, text: str | None) -> list[messages.Ack]:
+    def read_acks(self, text: str | None) -> tuple[messages.Ack, ...]:
         if text is None:
             raise messages.BadFrame("Expected text, not bytes.")
         return messages.acks_in_xml(text) if self.as_xml else messages.acks_in_json(text)

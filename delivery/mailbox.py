@@ -1,51 +1,191 @@
-"""What one device has yet to acknowledge: read by the WebSocket and the sync API alike."""
+"""What devices have yet to acknowledge: read by the WebSocket and the sync API alike.
 
-from typing import NamedTuple
+Many devices are read at once, and what they see through the same view is rendered once: when a
+server comes back, all that were connected to it ask at the same time.
+"""
+
+from collections.abc import Iterable, Sequence
+from threading import Lock
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db.models import Count, Window
+from django.db.models.functions import RowNumber
+
 from accounts.models import Device
+from cards.models import View
 from delivery import rows
-from delivery.messages import Ack, Message, of_row
+from delivery.messages import Ack, Message, json_frame, of_row, of_view
 from delivery.models import Epoch, OfflineMessage
+
+MAX_KEPT = 8 * 1024 * 1024  # characters of ready texts
+
+
+class Said(NamedTuple):
+    """A message, and the JSON text that says it."""
+
+    message: Message
+    text: str
 
 
 class Page(NamedTuple):
-    """Pending messages, and the row to go on after if there are more."""
+    """The first pending messages of a device, how many there were, and the row to go on after if
+    there are more."""
 
-    messages: list[Message]
-    after: int | None
+    said: list[Said]
+    pending: int = 0
+    after: int | None = None
 
 
 class Arrival(NamedTuple):
     """What a device is welcomed with."""
 
-    pending: int
     epoch: str
+    page: Page
 
 
-def arrive(device: Device) -> Arrival:
-    """Make sure that the device's first messages are in, and count what is pending."""
-    rows.fill(device)
-    pending = OfflineMessage.objects.pending().filter(device=device).count()
-    return Arrival(pending, Epoch.current())
+class Heard(NamedTuple):
+    """What a device (its id as text) acknowledges, and whether it is known to have been told it."""
+
+    device: str
+    acks: Sequence[Ack]
+    told: bool
 
 
-def read(device_id: UUID, limit: int, after: int = 0) -> Page:
-    """The pending messages of a device as they are now, from one snapshot."""
-    pending = list(
-        OfflineMessage.objects.pending()
-        .complete()
-        .filter(device=device_id, pk__gt=after)
-        .order_by("pk")[: limit + 1]
-    )
-    more = len(pending) > limit
-    return Page([of_row(row) for row in pending[:limit]], pending[limit - 1].pk if more else None)
+Look = tuple[UUID, str, int]
 
 
-def hear(said: list[tuple[UUID, list[Ack]]]) -> list[None]:
-    """Store what several devices acknowledge."""
-    rows.acknowledge((device, ack) for device, acks in said for ack in acks)
-    return [None] * len(said)
+class Line(NamedTuple):
+    """A pending message, as much of it as tells whether its view says it all."""
+
+    pk: int
+    device: UUID
+    rev: int
+    acknowledged_rev: int
+    subject: UUID
+    card: UUID
+    view: int
+    digest: str
+    view_rev: int
+    held_rev: int
+    ended_at: Any
+    retired_at: Any
+    pending: int
+
+    @property
+    def look(self) -> Look:
+        return self.card, self.digest, self.view_rev
+
+    @property
+    def is_of_view(self) -> bool:
+        """Whether the device knows the binding already, and only the view has changed."""
+        return (
+            self.subject == self.card
+            and self.ended_at is None
+            and self.retired_at is None
+            and self.held_rev <= self.acknowledged_rev
+        )
+
+
+COLUMNS = (
+    *("pk", "device", "rev", "acknowledged_rev", "subject"),
+    *("binding__card", "binding__view", "binding__view__digest", "binding__view__rev"),
+    *("binding__held_rev", "binding__ended_at", "binding__card__retired_at", "pending"),
+)
+
+
+class Kept:
+    """Ready texts by card, look and rev; the oldest are forgotten when they are too long together.
+
+    The look (a digest) is part of it so that a rev which comes again with other content, after a
+    restore from a backup, is not taken for the old one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.length, self.lock = limit, 0, Lock()
+        self.said: dict[Look, Said] = {}
+
+    def put(self, look: Look, said: Said) -> None:
+        with self.lock:
+            if self.said.setdefault(look, said) is said:
+                self.length += len(said.text)
+            while self.length > self.limit:
+                oldest = next(iter(self.said))
+                self.length -= len(self.said.pop(oldest).text)
+
+
+kept = Kept(MAX_KEPT)
+
+
+def arrive(devices: Sequence[Device], limit: int) -> list[Arrival]:
+    """Make sure that each device's first messages are in, and read the first page of each."""
+    rows.fill(devices)
+    epoch = Epoch.current()
+    return [Arrival(epoch, page) for page in read([each.pk for each in devices], limit)]
+
+
+def read(devices: Sequence[UUID], limit: int, after: int = 0) -> list[Page]:
+    """The first pending messages of each device after that row, as they are now."""
+    lines: dict[UUID, list[Line]] = {device: [] for device in devices}
+    for line in first_lines(devices, limit + 1, after):
+        lines[line.device].append(line)
+    said = say([line for each in lines.values() for line in each[:limit]])
+    return [page_of(lines[device], limit, said) for device in devices]
+
+
+def page_of(lines: list[Line], limit: int, said: dict[int, Said]) -> Page:
+    if not lines:
+        return Page([])
+    after = lines[limit - 1].pk if len(lines) > limit else None
+    return Page([said[line.pk] for line in lines[:limit]], lines[0].pending, after)
+
+
+def first_lines(devices: Sequence[UUID], limit: int, after: int) -> Iterable[Line]:
+    """As many of each device's pending messages, in the order of their rows."""
+    pending = OfflineMessage.objects.pending().filter(device__in=devices, pk__gt=after)
+    numbered = pending.annotate(
+        nth=Window(RowNumber(), partition_by="device", order_by="pk"),
+        pending=Window(Count("pk"), partition_by="device"),
+    ).filter(nth__lte=limit)
+    return map(Line._make, numbered.order_by("pk").values_list(*COLUMNS))
+
+
+def say(lines: list[Line]) -> dict[int, Said]:
+    """What each line is to say, by its row. A rev and its content are always read together, so
+    what has changed again since the line was read is said as it is now."""
+    of_views = [line for line in lines if line.is_of_view]
+    views = say_views({line.view: line.look for line in of_views})
+    said = {line.pk: at_least(views[line.view], line.rev) for line in of_views}
+    others = [line.pk for line in lines if line.pk not in said]
+    rest = OfflineMessage.objects.filter(pk__in=others).complete() if others else []
+    return said | {row.pk: said_of(of_row(row)) for row in rest}
+
+
+def say_views(looks: dict[int, Look]) -> dict[int, Said]:
+    """By view; rendered only if it is not known by heart."""
+    known = {view: said for view, look in looks.items() if (said := kept.said.get(look))}
+    missing = looks.keys() - known.keys()
+    for view in View.objects.filter(pk__in=missing).select_related("card") if missing else []:
+        known[view.pk] = said_of(of_view(view.card, view))
+        kept.put((view.card_id, view.digest, view.rev), known[view.pk])
+    return known
+
+
+def at_least(said: Said, rev: int) -> Said:
+    """The same, but with the rev that the row asks for if that is ahead."""
+    return said if said.message["rev"] >= rev else said_of({**said.message, "rev": rev})
+
+
+def said_of(message: Message) -> Said:
+    return Said(message, json_frame(message))
+
+
+def hear(said: list[Heard]) -> list[Heard]:
+    """Store what several devices acknowledge, and return it."""
+    for told in (True, False):
+        each = ((one.device, ack) for one in said if one.told is told for ack in one.acks)
+        rows.acknowledge(each, told=told)
+    return said
 
 
 def forget(device: Device) -> None:

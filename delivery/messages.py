@@ -5,6 +5,7 @@ Pure, apart from reading the rows it is given. docs/wire.md describes every fram
 
 import json
 import uuid
+from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -18,7 +19,7 @@ from delivery.models import OfflineMessage
 
 NAMESPACE = "urn:cardsite:cards:1"
 Message = dict[str, Any]
-Ack = tuple[uuid.UUID, int]
+Ack = tuple[str, int]  # the id in its canonical text, and the rev
 MAX_ACKS = 1000
 MAX_REV = 2**63 - 1
 
@@ -167,7 +168,8 @@ def tag(name: str) -> str:
 # What is heard
 
 
-def acks_in_json(text: str) -> list[Ack]:
+@lru_cache(maxsize=64)  # many devices say the same of the same card
+def acks_in_json(text: str) -> tuple[Ack, ...]:
     """The acknowledgements in `{"type": "ack", "acks": [[id, rev], ...]}`. Raises BadFrame."""
     try:
         frame = json.loads(text)
@@ -178,7 +180,8 @@ def acks_in_json(text: str) -> list[Ack]:
     return acks_in(frame.get("acks"))
 
 
-def acks_in_xml(text: str) -> list[Ack]:
+@lru_cache(maxsize=64)
+def acks_in_xml(text: str) -> tuple[Ack, ...]:
     """The acknowledgements in `<ack><item id="" rev=""/>...</ack>`. Raises BadFrame."""
     try:
         frame = SafeET.fromstring(text, forbid_dtd=True)
@@ -194,18 +197,18 @@ def number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-def acks_in(pairs: Any) -> list[Ack]:
+def acks_in(pairs: Any) -> tuple[Ack, ...]:
     """The pairs [id, rev] of an acknowledgement, checked. Raises BadFrame."""
     if not isinstance(pairs, list) or not 0 < len(pairs) <= MAX_ACKS:
         raise BadFrame(f"Expected acks: a list of 1 to {MAX_ACKS} pairs [id, rev].")
-    return [ack_in(pair) for pair in pairs]
+    return tuple(ack_in(pair) for pair in pairs)
 
 
 def ack_in(pair: Any) -> Ack:
     match pair:
         case [str(subject), int(rev)] if not isinstance(rev, bool) and 0 < rev <= MAX_REV:
             try:
-                return uuid.UUID(subject), rev
+                return str(uuid.UUID(subject)), rev
             except ValueError:
                 pass
     raise BadFrame("Each acknowledgement is a pair of an id and the rev that came with it.")

@@ -4,12 +4,12 @@ One statement for each, whatever the number of devices, on SQLite and on Postgre
 takes the larger number, so their order does not matter.
 """
 
-from collections.abc import Iterable
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, models, transaction
+from django.db import OperationalError, connection, models, transaction
 from django.db.models import Case, F, QuerySet, Value, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
@@ -19,15 +19,44 @@ from bindings.models import Binding
 from delivery.messages import Ack
 from delivery.models import Mailbox, OfflineMessage
 
+P = ParamSpec("P")
+Out = TypeVar("Out")
+
 LARGER = "GREATEST" if connection.vendor == "postgresql" else "MAX"
 FOLLOWED = Case(  # as Binding.followed_rev has it
     When(ended_at=None, then=Greatest(F("view__rev"), F("held_rev"))), default=F("held_rev")
 )
 
+REACHED = (
+    "AND said.rev <= (SELECT cards_card.rev FROM bindings_binding JOIN cards_card "
+    "ON cards_card.id = bindings_binding.card_id "
+    "WHERE bindings_binding.id = delivery_offlinemessage.binding_id)"
+)
 AT_ONCE = 5000  # acknowledgements in one statement; databases bound its parameters
+
+DEADLOCK = "40P01"  # PostgreSQL's appendix A
+TRIES = 5
 
 # The people on either side of a binding, as a path from it.
 PERSON = {"holder": "holder", "owner": "card__owner"}
+
+
+def again_if_deadlocked(write: Callable[P, Out]) -> Callable[P, Out]:
+    """Two that write the same rows in another order may wait for each other; PostgreSQL then fails
+    one of them. What is written here may be written again, as nothing else is in its transaction.
+    """
+
+    @wraps(write)
+    def again(*args: P.args, **kwargs: P.kwargs) -> Out:
+        for left in reversed(range(TRIES)):
+            try:
+                return write(*args, **kwargs)
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or not left:
+                    raise
+        raise AssertionError
+
+    return again
 
 
 def insert_selected(
@@ -68,6 +97,7 @@ def insert_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev:
     )
 
 
+@again_if_deadlocked
 def must_have(bindings: QuerySet[Binding], side: str) -> int:
     """Every active device on this side ("holder" or "owner") of the bindings must have their rev;
     how many rows that was."""
@@ -100,56 +130,72 @@ def prompt(bindings: QuerySet[Binding], side: str, due_at: Any) -> int:
     )
 
 
-def fill(device: Device) -> None:
-    """Put in a message for every card that the device's person holds, once for each device.
+def fill(devices: Sequence[Device]) -> None:
+    """Put in a message for every card that a device's person holds, once for each device.
 
     This runs in a transaction of its own after the one that made the device: a binding that is
     committed before it is seen here, one committed later sees the device in its fan-out.
     """
-    if Mailbox.objects.filter(device=device, filled_at__isnull=False).exists():
-        return
-    with transaction.atomic():
-        insert_messages(
-            Binding.objects.active().filter(holder=device.user_id),
-            device=Value(device.pk, models.UUIDField()),
-            subject="card_id",
-            rev=FOLLOWED,
-        )
-        Mailbox.objects.update_or_create(device=device, defaults={"filled_at": timezone.now()})
+    mailboxes = Mailbox.objects.filter(device__in=devices, filled_at__isnull=False)
+    filled = set(mailboxes.values_list("device", flat=True))
+    for device in devices:
+        if device.pk not in filled:
+            fill_one(device)
 
 
-def acknowledge(acks: Iterable[tuple[UUID, Ack]]) -> None:
-    """Store what devices said they have: (device, (subject, rev)) each.
+@transaction.atomic
+def fill_one(device: Device) -> None:
+    insert_messages(
+        Binding.objects.active().filter(holder=device.user_id),
+        device=Value(device.pk, models.UUIDField()),
+        subject="card_id",
+        rev=FOLLOWED,
+    )
+    Mailbox.objects.update_or_create(device=device, defaults={"filled_at": timezone.now()})
 
-    A rev that the card has not reached is not believed. Rows that are not there are not the
-    device's business and stay away.
+
+def acknowledge(acks: Iterable[tuple[str, Ack]], *, told: bool) -> None:
+    """Store what devices said they have: (device, (subject, rev)) each, the ids as text.
+
+    Unless they are known to have been `told` it, a rev that the card has not reached is not
+    believed. Rows that are not there are not the device's business and stay away.
     """
-    newest: dict[tuple[UUID, UUID], int] = {}
+    newest: dict[tuple[str, str], int] = {}
     for device, (subject, rev) in acks:
-        newest[device, subject] = max(rev, newest.get((device, subject), 0))
+        if newest.get((device, subject), 0) < rev:
+            newest[device, subject] = rev
+    # Sorted, so that two processes that write the same rows take their locks in one order.
     ordered = sorted(newest.items())
     for start in range(0, len(ordered), AT_ONCE):
-        acknowledge_part(ordered[start : start + AT_ONCE])
+        acknowledge_part(ordered[start : start + AT_ONCE], told)
 
 
-def acknowledge_part(newest: Iterable[tuple[tuple[UUID, UUID], int]]) -> None:
+def array(values: Iterable[str]) -> str:
+    """As PostgreSQL writes an array; the values are ids or numbers and need no quotes."""
+    return "{" + ",".join(values) + "}"
+
+
+@again_if_deadlocked
+def acknowledge_part(newest: list[tuple[tuple[str, str], int]], told: bool) -> None:
     """These in one statement."""
-    postgresql = connection.vendor == "postgresql"
-    row = "(%s::uuid, %s::uuid, %s::bigint)" if postgresql else "(%s, %s, %s)"
-    # Sorted, so that two processes that write the same rows take their locks in one order.
-    values = [part for (device, subject), rev in newest for part in (device.hex, subject.hex, rev)]
-    said = ", ".join([row] * (len(values) // 3))
+    if connection.vendor == "postgresql":
+        said = "SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])"
+        devices, subjects = zip(*(key for key, _rev in newest), strict=True)
+        values: list[Any] = [array(devices), array(subjects), array(str(rev) for _k, rev in newest)]
+    else:
+        said = "VALUES " + ", ".join(["(%s, %s, %s)"] * len(newest))
+        values = [
+            value
+            for (device, subject), rev in newest
+            for value in (device.replace("-", ""), subject.replace("-", ""), rev)
+        ]
     with connection.cursor() as cursor:
         cursor.execute(
-            "WITH said (device_id, subject, rev) AS "  # noqa: S608
-            f"(VALUES {said}) "
+            f"WITH said (device_id, subject, rev) AS ({said}) "  # noqa: S608
             "UPDATE delivery_offlinemessage SET acknowledged_at = %s, "
             "acknowledged_rev = said.rev FROM said "
             "WHERE delivery_offlinemessage.device_id = said.device_id "
             "AND delivery_offlinemessage.subject = said.subject "
-            "AND said.rev > delivery_offlinemessage.acknowledged_rev "
-            "AND said.rev <= (SELECT cards_card.rev FROM bindings_binding JOIN cards_card "
-            "ON cards_card.id = bindings_binding.card_id "
-            "WHERE bindings_binding.id = delivery_offlinemessage.binding_id)",
+            f"AND said.rev > delivery_offlinemessage.acknowledged_rev {'' if told else REACHED}",
             [*values, timezone.now()],
         )

@@ -210,8 +210,8 @@ def wire(settings: Any) -> RecordingLayer:
 
 def pending(device: Device) -> dict[str, tuple[str, int]]:
     """What the device has yet to acknowledge: subject -> (kind, rev)."""
-    page = mailbox.read(device.pk, 500)
-    return {subject_of(message): (message["kind"], message["rev"]) for message in page.messages}
+    [page] = mailbox.read([device.pk], 500)
+    return {subject_of(each): (each["kind"], each["rev"]) for each, _text in page.said}
 
 
 def subject_of(message: dict[str, Any]) -> str:
@@ -223,11 +223,11 @@ def subject_of(message: dict[str, Any]) -> str:
 def catch_up(device: Device) -> list[dict[str, Any]]:
     """The device syncs and acknowledges everything; what it got."""
     got = []
-    rows.fill(device)
-    while page := mailbox.read(device.pk, 100).messages:
-        got += page
-        acks = [(uuid.UUID(subject_of(message)), message["rev"]) for message in page]
-        mailbox.hear([(device.pk, acks)])
+    rows.fill([device])
+    while said := mailbox.read([device.pk], 100)[0].said:
+        got += [message for message, _text in said]
+        acks = [(subject_of(message), message["rev"]) for message, _text in said]
+        mailbox.hear([mailbox.Heard(str(device.pk), acks, told=False)])
     return got
 
 

@@ -80,7 +80,7 @@ def populate_once(card: Card, person: User) -> None:
     device = make_device(person, "ios", push_token=f"a0b1c2d3{person.pk:056d}")
     binding = bind(card, person, str(circle.pk))
     Binding.objects.filter(pk=binding.pk).update(**PRIVATE)
-    rows.fill(device)
+    rows.fill([device])
     PushAttempt.objects.create(device=device, transport="apns", verdict="delivered", status=200)
     exchange.invite(card, circles=[str(circle.pk)], lifetime=timedelta(days=1))
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")

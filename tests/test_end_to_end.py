@@ -30,11 +30,14 @@ def apple() -> Iterator[tuple[Apple, str]]:
         yield apple, private
 
 
-@pytest.fixture(scope="module")
-def server(apple: tuple[Apple, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture(scope="module", params=["1", "0"], ids=["ready frames", "the ordinary way"])
+def server(
+    request: pytest.FixtureRequest, apple: tuple[Apple, str], tmp_path_factory: Any
+) -> Iterator[Server]:
     apns, key = apple
     with running_server(
         tmp_path_factory.mktemp("server"),
+        READY_FRAMES=request.param,
         PROMPT_GRACE="0.2",
         APNS_HOST=apns.host,
         APNS_PORT=str(apns.port),

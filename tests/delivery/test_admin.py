@@ -55,7 +55,7 @@ def test_pending_messages_come_first_and_the_oldest_before_the_others(
 ) -> None:
     quick, slow, late = (make_device(bob) for _number in range(3))
     for phone in (quick, slow, late):
-        rows.fill(phone)
+        rows.fill([phone])
     catch_up(quick)
     assert [message.device for message in shown(staff, OfflineMessage)] == [slow, late]
     assert [message.device for message in shown(staff, OfflineMessage, state="done")] == [quick]
@@ -67,7 +67,7 @@ def test_messages_are_told_apart_by_platform(
     staff: Client, held: Binding, bob: User, platform: str, count: int
 ) -> None:
     for each in ("ios", "android", "android"):
-        rows.fill(make_device(bob, each))
+        rows.fill([make_device(bob, each)])
     assert len(shown(staff, OfflineMessage, device__platform__exact=platform)) == count
 
 
@@ -75,7 +75,7 @@ def test_the_list_says_what_kind_of_news_waits_and_for_how_long(
     staff: Client, held: Binding, bob: User
 ) -> None:
     phone = make_device(bob)
-    rows.fill(phone)
+    rows.fill([phone])
     OfflineMessage.objects.update(created_at=timezone.now() - timedelta(days=3))
     text = staff.get(list_page(OfflineMessage)).content.decode()
     assert 'field-kind">binding<' in text
@@ -92,7 +92,7 @@ def test_a_message_is_found_by_its_device_its_card_and_its_binding(
     staff: Client, held: Binding, bob: User
 ) -> None:
     phone = make_device(bob)
-    rows.fill(phone)
+    rows.fill([phone])
     for term in (phone.pk, held.card_id, held.pk, "bob@", OfflineMessage.objects.get().pk):
         assert len(shown(staff, OfflineMessage, q=str(term))) == 1, term
 

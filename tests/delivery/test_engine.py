@@ -2,23 +2,25 @@
 
 import asyncio
 import threading
+import uuid
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, models
 from django.utils import timezone
 
 from accounts import devices
 from accounts.models import Device, IdempotentReply, User
 from bindings import exchange
 from bindings.models import Binding, Invitation, Request
-from cards.models import Card
-from delivery import engine, fanout, retention, rows, worker
-from delivery.batch import LARGEST, Batch
+from cards.models import Card, digest_of
+from delivery import engine, fanout, mailbox, retention, rows, tasks, worker
+from delivery.batch import Batch
 from delivery.models import CardUpdate, Chunk, Epoch, OfflineMessage, PushAttempt
 from delivery.worker import Worker
-from tests.conftest import RecordingLayer, catch_up, change, make_device, pending
+from tests.conftest import RecordingLayer, bind, catch_up, change, make_device, pending
 
 
 def test_a_worker_goes_on_until_nothing_is_left_and_when_woken() -> None:
@@ -90,20 +92,24 @@ async def test_a_batch_shares_one_call_among_many(monkeypatch: pytest.MonkeyPatc
         calls.append(len(items))
         return [2 * item for item in items]
 
-    batch = Batch(double)
-    results = await asyncio.gather(*(batch(number) for number in range(LARGEST + 50)))
-    assert results == [2 * number for number in range(LARGEST + 50)]
-    assert calls == [LARGEST, 50]
+    batch = Batch(double, largest=200)
+    results = await asyncio.gather(*(batch(number) for number in range(250)))
+    assert results == [2 * number for number in range(250)]
+    assert calls == [200, 50]
 
 
 async def test_all_in_a_failed_batch_hear_of_it_and_the_next_works() -> None:
     def fail_on_zero(items: list[int]) -> list[int]:
         return [1 // item for item in items]
 
-    batch = Batch(fail_on_zero)
+    batch = Batch(fail_on_zero, largest=10)
     failed = await asyncio.gather(batch(0), batch(1), return_exceptions=True)
     assert [type(each) for each in failed] == [ZeroDivisionError] * 2
     assert await batch(1) == 1
+
+
+def acknowledge(phone: Device, card: Card, rev: int) -> None:
+    rows.acknowledge([(str(phone.pk), (str(card.pk), rev))] * 2, told=False)
 
 
 def test_acknowledgements_and_revs_commute(held: Binding, bob: User, wire: RecordingLayer) -> None:
@@ -112,10 +118,10 @@ def test_acknowledgements_and_revs_commute(held: Binding, bob: User, wire: Recor
     fanout.run_all()
     catch_up(phone)
     card = change(held.card, tel="+43 1 999")
-    rows.acknowledge([(phone.pk, (card.pk, card.rev))])
+    acknowledge(phone, card, card.rev)
     fanout.run_all()
     assert pending(phone) == {}
-    rows.acknowledge([(phone.pk, (card.pk, card.rev - 1))] * 2)
+    acknowledge(phone, card, card.rev - 1)
     assert OfflineMessage.objects.get(device=phone, subject=card.pk).acknowledged_rev == card.rev
 
 
@@ -135,7 +141,7 @@ def old(alice_card: Card, alice: User, bob: User, held: Binding) -> None:
     """One of everything that is not kept for ever, all of it two years old."""
     then = timezone.now() - timedelta(days=730)
     phone = make_device(bob)
-    rows.fill(phone)
+    rows.fill([phone])
     PushAttempt.objects.create(device=phone, transport="apns", sent_at=then)
     devices.revoke(phone)
     Device.objects.filter(pk=phone.pk).update(revoked_at=then)
@@ -167,3 +173,149 @@ def test_the_cleaning_runs_once_an_hour(db: None, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(retention, "clean", lambda: runs.append(1))
     assert not any(retention.run_one() for _turn in range(3))
     assert runs == [1]
+
+
+# Sweeping
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The cards that workers were called for."""
+    cards: list[Any] = []
+    monkeypatch.setattr(tasks.fan_out, "delay", lambda card=None: cards.append(card))
+    return cards
+
+
+@pytest.fixture
+def big(alice_card: Card, bob: User, charlie: User, monkeypatch: pytest.MonkeyPatch) -> Card:
+    """A card with more holders than a chunk has room for."""
+    bind(alice_card, bob)
+    bind(alice_card, charlie)
+    monkeypatch.setattr(fanout, "CHUNK", 1)
+    return alice_card
+
+
+def test_the_sweep_calls_for_what_was_forgotten_and_not_again_at_once(
+    held: Binding, wire: RecordingLayer, called: list[Any]
+) -> None:
+    tasks.sweep()
+    assert called == []  # it has only just been changed
+    long_ago = timezone.now() - timedelta(minutes=1)
+    CardUpdate.objects.filter(card=held.card).update(wanted_at=long_ago, served_at=long_ago)
+    tasks.sweep()
+    tasks.sweep()
+    assert called == [str(held.card_id)]
+
+
+def test_the_sweep_calls_for_what_died_workers_left(
+    big: Card, wire: RecordingLayer, called: list[Any]
+) -> None:
+    assert fanout.take(big.pk)
+    tasks.sweep()
+    assert called == []
+    Chunk.objects.all().abandon()
+    tasks.sweep()
+    assert called == [None]
+    left = Chunk.objects.get()
+    fanout.turns = count()  # it is the turn of what died workers left
+    tasks.fan_out()
+    assert not Chunk.objects.filter(pk=left.pk).exists()
+
+
+def test_a_task_does_its_own_card(
+    held: Binding, bob_card: Card, wire: RecordingLayer, called: list[Any]
+) -> None:
+    change(bob_card, email="new@example.org")
+    tasks.fan_out(str(bob_card.pk))
+    assert set(CardUpdate.objects.due()) == {CardUpdate.objects.get(card=held.card)}
+    assert called == []
+
+
+def test_a_task_of_a_big_card_calls_for_the_rest(
+    big: Card, wire: RecordingLayer, called: list[Any]
+) -> None:
+    tasks.fan_out(str(big.pk))
+    assert called == [str(big.pk)]
+    tasks.fan_out(str(big.pk))
+    assert called == [str(big.pk)]
+    assert not CardUpdate.objects.filter(card=big).due().exists()
+
+
+# Deadlocks
+
+
+def failing(times: int, state: str) -> Any:
+    """A write that fails so many times, as PostgreSQL's driver says it."""
+    left = iter(range(times))
+
+    @rows.again_if_deadlocked
+    def write() -> str:
+        for _time in left:
+            cause = Exception()
+            cause.sqlstate = state  # type: ignore[attr-defined]
+            raise OperationalError from cause
+        return "written"
+
+    return write
+
+
+def test_a_deadlock_is_tried_again_but_not_for_ever() -> None:
+    assert failing(rows.TRIES - 1, rows.DEADLOCK)() == "written"
+    with pytest.raises(OperationalError):
+        failing(rows.TRIES, rows.DEADLOCK)()
+
+
+def test_other_failures_are_not_tried_again() -> None:
+    write = failing(1, "57014")
+    with pytest.raises(OperationalError):
+        write()
+    assert write() == "written"
+
+
+# Ready texts
+
+
+def test_ready_texts_are_shared_and_follow_the_content(
+    held: Binding, bob: User, wire: RecordingLayer
+) -> None:
+    phones = [make_device(bob) for _number in range(2)]
+    fanout.run_all()
+    for phone in phones:
+        catch_up(phone)
+    change(held.card, tel="+43 1 999")
+    fanout.run_all()
+    first, second = mailbox.read([phone.pk for phone in phones], 10)
+    assert first.said[0].text is second.said[0].text
+    assert "+43 1 999" in first.said[0].text
+    change(held.card, tel="+43 1 888")
+    fanout.run_all()
+    [again] = mailbox.read([phones[0].pk], 10)
+    assert "+43 1 888" in again.said[0].text
+
+
+def test_a_rev_that_comes_again_with_other_content_is_not_taken_for_the_old(
+    held: Binding, bob: User, wire: RecordingLayer
+) -> None:
+    """As after a restore from a backup, under a server that was not restarted."""
+    phone = make_device(bob)
+    fanout.run_all()
+    catch_up(phone)
+    change(held.card, tel="+43 1 999")
+    fanout.run_all()
+    mailbox.read([phone.pk], 10)
+    card = Card.objects.get(pk=held.card_id)
+    card.properties = [{**each, "value": "+43 1 111"} for each in card.properties]
+    models.QuerySet.update(Card.objects.filter(pk=card.pk), properties=card.properties)
+    view = held.view
+    view.digest = digest_of(card.visible_to(view.circles))
+    view.save(update_fields=["digest"])
+    [page] = mailbox.read([phone.pk], 10)
+    assert "+43 1 111" in page.said[0].text
+
+
+def test_ready_texts_do_not_pile_up() -> None:
+    kept = mailbox.Kept(100)
+    for rev in range(1, 6):
+        kept.put((uuid.UUID(int=1), "look", rev), mailbox.Said({"rev": rev}, "x" * 40))
+    assert [rev for _card, _look, rev in kept.said] == [4, 5]
+    assert kept.length == 80

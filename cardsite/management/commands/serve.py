@@ -52,6 +52,7 @@ class Command(BaseCommand):
             port=settings.PORT,
             workers=settings.PROCESSES,
             lifespan="on",
+            ws="delivery.frames:Frames" if settings.READY_FRAMES else "auto",
             ws_max_size=MAX_FRAME,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=5,
