@@ -55,7 +55,7 @@ class Batch(Generic[In, Out]):
         while self.waiting:
             await asyncio.sleep(self.breath)
             taken = self.waiting[: self.largest]
-            self.waiting = self.waiting[self.largest :]
+            del self.waiting[: self.largest]
             results: Sequence[Out | Exception]
             try:
                 results = await in_thread(self.job, [item for item, _done in taken])

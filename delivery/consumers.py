@@ -8,7 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from delivery.frames import EXTENSION, Frames
 from delivery.layers import MISSED, Event
 
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
-ROOM = 128 * 1024  # characters that may wait when a drain goes on
+ROOM = 128 * 1024  # characters that a drain says at once before it waits until they are gone
 PAGE = 100  # messages read at once for a device that drains
 MAX_UNSTORED = 2 * messages.MAX_ACKS  # acknowledgements of one socket that may wait
 FAILED = 1011  # RFC 6455, section 7.4.1
@@ -119,7 +119,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
     async def greet(self) -> None:
         """What is said before anything else, and from then on without being asked."""
-        self.greeted.set()
+        self.begin([])
 
     async def read(self) -> None:
         """Listen until the other side goes. A page has nothing to say."""
@@ -151,16 +151,33 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         """Whatever else an event may ask for."""
 
     def say_text(self, text: str) -> None:
-        text = xml_of(text) if self.as_xml else text
+        self.put([self.in_format(text)])
+
+    def in_format(self, text: str) -> str:
+        return xml_of(text) if self.as_xml else text
+
+    def put(self, texts: list[str]) -> None:
+        """Send them now if there is a shorter way and nothing waits, otherwise when it is time."""
         if self.frames and self.emptied.is_set() and self.frames.has_room:
-            return self.frames.write(text)
-        if self.waiting and self.waiting + len(text) > MAX_WAITING:  # one alone may be any size
+            return self.frames.write(texts)
+        length = sum(map(len, texts))
+        if self.waiting and self.waiting + length > MAX_WAITING:  # one alone may be any size
             self.outbox.clear()
             return self.end(live.TOO_SLOW)
-        self.waiting += len(text)
-        self.outbox.append(text)
+        self.waiting += length
+        self.outbox.extend(texts)
         self.emptied.clear()
         self.filled.set()
+
+    def begin(self, greeting: list[str]) -> None:
+        """From now on what is said goes out: the greeting, and then what has come meanwhile."""
+        first = [*greeting, *self.outbox]
+        self.outbox.clear()
+        self.waiting = 0
+        self.emptied.set()
+        self.greeted.set()
+        if first:
+            self.put(first)
 
     def say(self, message: messages.Message) -> None:
         self.say_text(messages.json_frame(message))
@@ -209,7 +226,8 @@ class DeviceSocket(Socket):
 
     def owe(self, subject: str, rev: int) -> None:
         """Remember what the device has yet to acknowledge of what was said here."""
-        self.owed[subject] = max(rev, self.owed.get(subject, 0))
+        if self.owed.get(subject, 0) < rev:
+            self.owed[subject] = rev
 
     def react(self, event: Event) -> None:
         if event.get("newest", {}).get(self.device_id, self.id) != self.id:
@@ -219,9 +237,8 @@ class DeviceSocket(Socket):
 
     async def greet(self) -> None:
         epoch, page = await arriving(self)
-        self.say({"kind": "welcome", "pending": page.pending, "epoch": epoch})
-        self.outbox.rotate(1)  # what came meanwhile comes after it
-        self.greeted.set()
+        welcome = {"kind": "welcome", "pending": page.pending, "epoch": epoch}
+        self.begin([self.in_format(messages.json_frame(welcome))])
         await self.drain(page)
         self.idle_is_due = True
         self.say_if_idle()
@@ -238,12 +255,13 @@ class DeviceSocket(Socket):
             await self.say_page(page)
 
     async def say_page(self, page: mailbox.Page) -> None:
-        for message, text in page.said:
-            while self.waiting and self.waiting + len(text) > ROOM:
-                await self.emptied.wait()
+        for message, _text in page.said:
             self.owe(*messages.ack_of(message))
-            self.say_text(text)
-        await self.emptied.wait()
+        for texts in parts([self.in_format(text) for _message, text in page.said], ROOM):
+            self.put(texts)
+            await self.emptied.wait()
+            if self.frames:
+                await self.frames.writable.wait()
 
     async def read(self) -> None:
         """Hear what the device says: at once if there is a shorter way."""
@@ -267,12 +285,11 @@ class DeviceSocket(Socket):
             acks = self.read_acks(text)
         except messages.BadFrame as error:
             return self.say({"kind": "error", "detail": str(error)})
-        told = self.is_told(acks)
+        told = True
+        for subject, rev in acks:
+            told = told and self.owed.get(subject, 0) >= rev
         self.unstored += len(acks)
         heard.add(mailbox.Heard(self.device_id, acks, told), self.stored)
-
-    def is_told(self, acks: tuple[messages.Ack, ...]) -> bool:
-        return all(self.owed.get(subject, 0) >= rev for subject, rev in acks)
 
     def stored(self, said: mailbox.Heard | Exception) -> None:
         if isinstance(said, Exception):
@@ -361,6 +378,20 @@ def same_origin(scope: Scope) -> bool:
 
 def header(scope: Scope, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def parts(texts: Iterable[str], length: int) -> Iterator[list[str]]:
+    """The texts in lists that are not longer together than this, or alone."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > length:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    if part:
+        yield part
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,7 @@ FIN_AND_TEXT = 0x81
 FIN_AND_RESERVED, FIN = 0xF0, 0x80
 MASKED, LENGTH = 0x80, 0x7F
 MASK = 4  # bytes
+LONG = 32 * 1024  # characters; a longer text is framed each time
 LINGER = 10.0  # seconds that a connection which is being closed may take for what still waits
 
 Take = Callable[[str], bool]
@@ -32,7 +33,9 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
 
     transport: Any
     take: Take | None = None
+    heard_before = False  # that there was somebody to take it: a frame may have begun
     rest = b""
+    has_room = True  # what is written now leaves soon
 
     async def run_asgi(self) -> None:
         cast(Any, self.scope["extensions"])[EXTENSION] = self
@@ -45,24 +48,32 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
         super().keepalive_timeout()
         self.abort()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether what is written now leaves soon."""
-        return bool(self.writable.is_set())
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.has_room = False
 
-    def write(self, text: str) -> None:
-        """Send a text, if the connection is still open."""
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.has_room = True
+
+    def write(self, texts: list[str]) -> None:
+        """Send texts, if the connection is still open. Ask first whether it `has_room`."""
         if not (self.close_sent or self.disconnected):
-            self.transport.write(frame_of(text))
+            self.transport.write(
+                frame_of(texts[0]) if len(texts) == 1 else b"".join(map(frame_of, texts))
+            )
 
     def listen(self, take: Take) -> None:
         """From now on hand each text to `take`; one that it refuses comes through ASGI."""
-        if not self.conn.extensions:
+        if not (self.conn.extensions or self.heard_before):
             self.take = take
 
     def data_received(self, data: bytes) -> None:
         if self.take is None:
+            self.heard_before = self.handshake_initiated
             super().data_received(data)
+            return
+        if not self.rest and (text := short_text(data)) is not None and self.hand_over(text):
             return
         data, self.rest = self.rest + data, b""
         start = 0
@@ -79,18 +90,24 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             super().data_received(data[start:])
 
     def frame_received(self, frame: bytes) -> None:
-        text = text_of(frame) if frame[0] == FIN_AND_TEXT and not self.close_sent else None
-        if text is None or self.take is None or not self.take(text):
+        text = text_of(frame) if frame[0] == FIN_AND_TEXT else None
+        if text is None or not self.hand_over(text):
             super().data_received(frame)
+
+    def hand_over(self, text: str) -> bool:
+        return self.take is not None and not self.close_sent and self.take(text)
 
     def abort(self) -> None:
         """Give up a connection that takes nothing any more, with all that waits for it."""
         self.transport.abort()
 
 
-@lru_cache(maxsize=16)
 def frame_of(text: str) -> bytes:
-    """The frame in which a server sends this text."""
+    """The frame in which a server sends this text; kept for a while, as others may get the same."""
+    return kept_frame_of(text) if len(text) < LONG else new_frame_of(text)
+
+
+def new_frame_of(text: str) -> bytes:
     payload = text.encode()
     size = len(payload)
     if size < 126:
@@ -100,6 +117,19 @@ def frame_of(text: str) -> bytes:
     else:
         head = bytes((FIN_AND_TEXT, 127)) + size.to_bytes(8, "big")
     return head + payload
+
+
+kept_frame_of = lru_cache(maxsize=256)(new_frame_of)
+
+
+def short_text(data: bytes) -> str | None:
+    """The text, if this is one whole short frame of a client and nothing else, as it mostly is."""
+    if len(data) < 6 or data[0] != FIN_AND_TEXT or data[1] != len(data) - 6 + MASKED:
+        return None
+    try:
+        return apply_mask(data[6:], data[2:6]).decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def end_of_frame(data: bytes, start: int) -> int | None:

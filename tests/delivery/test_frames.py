@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT
 from websockets.protocol import Protocol as WebSocketProtocol
+from websockets.speedups import apply_mask
 
 from cardsite.management.commands.serve import MAX_FRAME
 from delivery.frames import EXTENSION, Frames, Unusual, end_of_frame, frame_of, text_of
@@ -27,6 +28,8 @@ class App:
         self.short: list[str] = []
         self.ordinary: list[Any] = []
         self.refuses = False
+        self.may_listen = asyncio.Event()
+        self.may_listen.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         frames = scope["extensions"][EXTENSION]
@@ -35,11 +38,12 @@ class App:
             if self.refuses:
                 return False
             self.short.append(text)
-            frames.write(text)
+            frames.write([text])
             return True
 
         await receive()
         await send({"type": "websocket.accept"})
+        await self.may_listen.wait()
         frames.listen(take)
         while (event := await receive())["type"] != "websocket.disconnect":
             self.ordinary.append(event.get("text"))
@@ -109,8 +113,9 @@ def test_a_clients_frame_is_read_when_it_is_whole(size: int) -> None:
         said("x", Opcode.CONT, fin=False),
         said("x", mask=False),
         said("x" * 65_536),
-        bytes((0xC1, 0x81)) + b"masky",  # a reserved bit, as extensions set it
+        bytes((0xC1, 0x81)) + b"masky",
     ],
+    ids=["a fragment", "its continuation", "no mask", "long", "a bit that extensions set"],
 )
 def test_what_is_unusual_is_left_to_the_library(data: bytes) -> None:
     with pytest.raises(Unusual):
@@ -149,6 +154,32 @@ async def test_fragments_go_the_ordinary_way_and_so_does_what_follows(app: App) 
         await client.send("after")
         assert [await client.recv() for _ in range(3)] == ["before", "in two", "after"]
     assert (app.short, app.ordinary) == (["before"], ["in two", "after", 1000])
+
+
+async def test_a_frame_that_has_begun_before_anybody_listens_goes_the_ordinary_way(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.may_listen.clear()
+    has_come, receive = asyncio.Event(), Frames.data_received
+
+    def note(frames: Frames, data: bytes) -> None:
+        receive(frames, data)
+        if frames.handshake_complete:
+            has_come.set()
+
+    monkeypatch.setattr(Frames, "data_received", note)
+    # What is left of the frame looks like a frame of its own.
+    key, mask = b"\xc1" * 4, b"\x80" * 4
+    inner = bytes((0x81, 0x81)) + key + apply_mask(b"x", key)
+    text = apply_mask(inner, mask)
+    async with serving(app) as url, connect(url) as client:
+        await write(client, bytes((0x81, 0x80 | len(text))) + mask)
+        await has_come.wait()
+        app.may_listen.set()
+        await asyncio.sleep(0)
+        await write(client, inner)
+        assert await client.recv() == text.decode()
+    assert (app.short, app.ordinary) == ([], [text.decode(), 1000])
 
 
 async def test_what_is_refused_comes_the_ordinary_way(app: App) -> None:
