@@ -61,27 +61,27 @@ def again_if_deadlocked(write: Callable[P, Out]) -> Callable[P, Out]:
 
 def insert_selected(
     model: type[models.Model], rows: QuerySet[Any], selected: dict[str, Any], conflict: str
-) -> int:
-    """`INSERT INTO model SELECT ... ON CONFLICT ...`: how many rows were written.
+) -> None:
+    """`INSERT INTO model SELECT ... ON CONFLICT ...`, in the order of the devices.
 
     `selected` is column -> expression over `rows`, which must have a WHERE clause (SQLite would
     read the ON as a join's).
     """
     named = {f"as_{column}": expression for column, expression in selected.items()}
-    query = rows.order_by().annotate(**named).values_list(*named).query
+    query = rows.annotate(**named).order_by("as_device_id").values_list(*named).query
     try:
         sql, params = query.sql_with_params()
     except EmptyResultSet:  # Django sees that no row can match
-        return 0
+        return
     columns = ", ".join(connection.ops.quote_name(column) for column in selected)
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {table} ({columns}) {sql} {conflict}", params)  # noqa: S608
-        return int(cursor.rowcount)
 
 
-def insert_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: Any) -> int:
-    return insert_selected(
+def write_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: Any) -> None:
+    """See to it that each of the devices has a message with this rev at least."""
+    insert_selected(
         OfflineMessage,
         bindings,
         {
@@ -98,12 +98,12 @@ def insert_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev:
 
 
 @again_if_deadlocked
-def must_have(bindings: QuerySet[Binding], side: str) -> int:
-    """Every active device on this side ("holder" or "owner") of the bindings must have their rev;
-    how many rows that was."""
+def must_have(bindings: QuerySet[Binding], side: str) -> None:
+    """Every active device on this side ("holder" or "owner") of the bindings must have their
+    rev."""
     devices = f"{PERSON[side]}__devices"
     active = {f"{devices}__id__isnull": False, f"{devices}__revoked_at": None}
-    return insert_messages(
+    write_messages(
         bindings.filter(**active),
         device=F(f"{devices}__id"),
         subject="card_id" if side == "holder" else "id",
@@ -111,12 +111,12 @@ def must_have(bindings: QuerySet[Binding], side: str) -> int:
     )
 
 
-def prompt(bindings: QuerySet[Binding], side: str, due_at: Any) -> int:
+def prompt(bindings: QuerySet[Binding], side: str, due_at: Any) -> None:
     """Every device on this side that Apple can reach is to be prompted then, if not sooner."""
     devices = Device.objects.active().filter(
         apns__active=True, user__in=bindings.order_by().values(PERSON[side])
     )
-    return insert_selected(
+    insert_selected(
         Mailbox,
         devices,
         {
@@ -145,7 +145,7 @@ def fill(devices: Sequence[Device]) -> None:
 
 @transaction.atomic
 def fill_one(device: Device) -> None:
-    insert_messages(
+    write_messages(
         Binding.objects.active().filter(holder=device.user_id),
         device=Value(device.pk, models.UUIDField()),
         subject="card_id",
