@@ -174,7 +174,7 @@ CELERY_WORKER_POOL = (
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "delivery.tasks.sweep", "schedule": 1.0, "options": {"expires": 5}},
+    "sweep": {"task": "delivery.tasks.sweep", "schedule": 2.0, "options": {"expires": 5}},
     "clean": {"task": "delivery.tasks.clean", "schedule": 3600.0, "options": {"expires": 3600}},
 }
 

@@ -1,6 +1,6 @@
 """The production engine: tasks that any worker on any machine takes, and that call the same
 functions as the threads of the embedded one. A task that is lost, repeated or late does no harm:
-what is to be done is in the rows, and the sweep looks for it every second."""
+what is to be done is in the rows, and the sweep looks for it every two seconds."""
 
 from datetime import timedelta
 from uuid import UUID

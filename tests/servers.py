@@ -37,6 +37,9 @@ CELERY_WORKER = [
     "1",
     "-Q",
     "fan-out,prompts",
+    "--without-heartbeat",  # three habits of Celery's that cost more than the work
+    "--without-gossip",
+    "--without-mingle",
     "--loglevel",
     "INFO",
 ]
@@ -127,7 +130,21 @@ def running_postgresql(*settings: str) -> Iterator[str]:
         options = [part for setting in (*POSTGRESQL, *settings) for part in ("-c", setting)]
         command = (find("postgres"), "-D", rows, "-p", port, "-k", folder, *options)
         with running(*command, port=port, stop=signal.SIGINT, user=user, cwd=folder):
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            address = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            wait_for_postgresql(address)
+            yield address
+
+
+def wait_for_postgresql(address: str) -> None:
+    """It listens a little before it takes anybody in."""
+    deadline = time.monotonic() + STARTING_TIME
+    while True:
+        try:
+            return psycopg.connect(address).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)  # as above
 
 
 @contextmanager
