@@ -28,6 +28,7 @@ from delivery.layers import MISSED, Event
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
 ROOM = 128 * 1024  # characters that a drain says at once before it waits until they are gone
 PAGE = 100  # messages read at once for a device that drains
+SETTLING = 1.0  # seconds until what was being fanned out is looked for again
 MAX_UNSTORED = 2 * messages.MAX_ACKS  # acknowledgements of one socket that may wait
 FAILED = 1011  # RFC 6455, section 7.4.1
 CLOSING_TIME = 2.0  # seconds that a socket has to take its close frame
@@ -249,6 +250,8 @@ class DeviceSocket(Socket):
 
     async def drain(self, page: mailbox.Page) -> None:
         """Say what the device has yet to acknowledge, of which this is the first page."""
+        if not page.settled:
+            asyncio.get_running_loop().call_later(SETTLING, self.behind.set)
         await self.say_page(page)
         while page.after is not None:
             [page] = await in_thread(mailbox.read, [self.device.pk], PAGE, page.after)

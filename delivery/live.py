@@ -14,9 +14,11 @@ from uuid import UUID
 
 from channels.layers import get_channel_layer
 from django.contrib.sessions.models import Session
+from django.db.models import Min
 from django.utils import timezone
 
 from accounts.models import Device, User
+from delivery import mailbox
 from delivery.batch import in_thread
 from delivery.layers import MISSED, Sinks
 from delivery.messages import Message, ack_of, json_frame
@@ -44,7 +46,7 @@ class Opened(NamedTuple):
 open_sessions: dict[str, Opened] = {}
 open_devices: dict[str, UUID] = {}
 
-Debt = tuple[UUID, int, int]
+Debt = tuple[UUID, int | None]
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +93,15 @@ async def keep_up() -> None:
             logger.exception("Looking for what was not acknowledged failed")
             continue
         late = owed if at_once else owed & before
-        layer().hand_out({device_group(device) for device, _message, _rev in late}, {"drain": True})
+        layer().hand_out({device_group(device) for device, _message in late}, {"drain": True})
 
 
 def debts(devices: list[UUID]) -> set[Debt]:
-    """What these devices have yet to acknowledge: (device, message, rev)."""
+    """Of each of these devices that has something to acknowledge, or soon will: the device and the
+    first of its messages."""
     pending = OfflineMessage.objects.pending().filter(device__in=devices)
-    return set(pending.values_list("device", "pk", "rev")) if devices else set()
+    first = set(pending.values_list("device").annotate(first=Min("pk")))
+    return first | {(device, None) for device in mailbox.unsettled(devices)}
 
 
 def signed_out_groups() -> list[str]:

@@ -16,7 +16,7 @@ from accounts.models import Device
 from cards.models import View
 from delivery import rows
 from delivery.messages import Ack, Message, json_frame, of_row, of_view
-from delivery.models import Epoch, OfflineMessage
+from delivery.models import CardUpdate, Epoch, OfflineMessage
 
 MAX_KEPT = 8 * 1024 * 1024  # characters of ready texts
 
@@ -30,11 +30,13 @@ class Said(NamedTuple):
 
 class Page(NamedTuple):
     """The first pending messages of a device, how many there were, and the row to go on after if
-    there are more."""
+    there are more. Not `settled`: look again soon, as something that the device must have may
+    already have been said, and not be among its rows yet."""
 
     said: list[Said]
     pending: int = 0
     after: int | None = None
+    settled: bool = True
 
 
 class Arrival(NamedTuple):
@@ -126,18 +128,28 @@ def arrive(devices: Sequence[Device], limit: int) -> list[Arrival]:
 
 def read(devices: Sequence[UUID], limit: int, after: int = 0) -> list[Page]:
     """The first pending messages of each device after that row, as they are now."""
+    waiting = unsettled(devices)  # first: what is done by now is in the rows that are read next
     lines: dict[UUID, list[Line]] = {device: [] for device in devices}
     for line in first_lines(devices, limit + 1, after):
         lines[line.device].append(line)
     said = say([line for each in lines.values() for line in each[:limit]])
-    return [page_of(lines[device], limit, said) for device in devices]
+    return [page_of(lines[device], limit, said, device not in waiting) for device in devices]
 
 
-def page_of(lines: list[Line], limit: int, said: dict[int, Said]) -> Page:
+def page_of(lines: list[Line], limit: int, said: dict[int, Said], settled: bool) -> Page:
     if not lines:
-        return Page([])
+        return Page([], settled=settled)
     after = lines[limit - 1].pk if len(lines) > limit else None
-    return Page([said[line.pk] for line in lines[:limit]], lines[0].pending, after)
+    return Page([said[line.pk] for line in lines[:limit]], lines[0].pending, after, settled)
+
+
+def unsettled(devices: Iterable[UUID]) -> set[UUID]:
+    """Those of the devices whose person has to do with a card that is still to be fanned out."""
+    due = CardUpdate.objects.due()
+    if not due.exists():  # as it mostly is, and answered by an index
+        return set()
+    these = Device.objects.filter(pk__in=devices, user__bindings__card__card_update__in=due)
+    return set(these.values_list("pk", flat=True))
 
 
 def first_lines(devices: Sequence[UUID], limit: int, after: int) -> Iterable[Line]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -160,6 +161,32 @@ async def test_a_change_comes_to_an_open_socket(phone: Device, held: Binding) ->
         await in_thread(fanout.run_all)()
         frame = await peer.frame()
         assert frame["view"]["properties"][0]["value"] == "+43 1 999"
+
+
+async def test_a_device_that_comes_between_a_frame_and_its_row_gets_the_change(
+    phone: Device, held: Binding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frame was too early for it, and the first look at its rows as well."""
+    monkeypatch.setattr(consumers, "SETTLING", 0.05)
+    await in_thread(catch_up)(phone)
+    said, may_write, write_rows = threading.Event(), threading.Event(), fanout.write_rows
+
+    def slowly(told: Any) -> None:
+        said.set()
+        assert may_write.wait(5)
+        write_rows(told)
+
+    monkeypatch.setattr(fanout, "write_rows", slowly)
+    await in_thread(change)(held.card, tel="+43 1 999")
+    fanned_out = asyncio.create_task(asyncio.to_thread(fanout.run_all))
+    assert await asyncio.to_thread(said.wait, 5)
+    async with opened(token(phone)) as peer:
+        assert (await peer.frame())["pending"] == 0
+        assert (await peer.frame())["type"] == "idle"
+        may_write.set()
+        frame = await peer.frame()
+        assert frame["view"]["properties"][0]["value"] == "+43 1 999"
+    await fanned_out
 
 
 async def test_what_is_not_acknowledged_comes_again(phone: Device) -> None:
