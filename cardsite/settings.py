@@ -171,6 +171,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL = (
     "threads"  # they share connections; Celery opens a new one for each forked task
 )
+CELERY_WORKER_CONCURRENCY = 8  # threads; they wait for the database, and for devices to answer
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 CELERY_BEAT_SCHEDULE = {

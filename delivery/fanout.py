@@ -5,6 +5,7 @@ number of workers may call it: threads of the embedded product, tasks in a large
 the rows, so anything may be done twice.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -21,6 +22,7 @@ from cards.models import View
 from delivery import live, messages, prompts, rows
 from delivery.models import LEASE, CardUpdate, Chunk
 
+MANY = 50  # bindings
 CHUNK = 1000  # bindings; one row upsert, and one publication for each view
 
 turns = count()
@@ -55,17 +57,22 @@ class Part(NamedTuple):
         return concerned(self.update, self.views, after, upto)
 
 
-def run_one(card: UUID | None = None, call_others: Callable[[], None] | None = None) -> bool:
+def run_one(
+    card: UUID | None = None,
+    call_others: Callable[[], None] | None = None,
+    breath: float = 0.0,
+) -> bool:
     """Do what is due for this card, or for the one that has waited longest; at most a chunk.
     Whether there was anything. `call_others` may call a worker for the rest of the card, as soon
-    as it is known that there is more."""
+    as it is known that there is more. `breath` is how many seconds the devices that are online may
+    have to acknowledge a frame, so that they need no row."""
     part = take(card)
     if part is None:
         return False
     if call_others and not part.is_last:
         call_others()
     if part.rows:
-        tell(part)
+        tell(part, breath)
     if end(part) and call_others:
         call_others()
     return True
@@ -182,14 +189,19 @@ def end_chunk(chunk: Chunk) -> bool:
 # Doing it
 
 
-def tell(part: Part) -> None:
+def tell(part: Part, breath: float = 0.0) -> None:
     """Frames first, then rows: a frame that comes before its row loses nothing, and is sooner. But
-    for bindings that may have no row yet, since what is acknowledged would not be found."""
+    for bindings that may have no row yet, since what is acknowledged would not be found.
+
+    What has been acknowledged by then is not written: a breath is worth it where it is about many,
+    but not for each of many chunks."""
     ours = part.bindings().filter(rev__gt=part.update.done_rev)
     has_changed = any(row.rev > part.update.done_rev for row in part.rows)
     changed = list(ours.complete()) if has_changed else []
     told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
     publish_cards(part.views, [row for row in part.rows if row.binding not in told])
+    if breath and part.chunk is None and len(part.rows) >= MANY:
+        time.sleep(breath)
     write_rows({"holder": part.bindings(), **({"owner": ours} if changed else {})})
     publish_bindings(changed, told)
 

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, models, transaction
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -80,15 +80,19 @@ def insert_selected(
 
 
 def write_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: Any) -> None:
-    """See to it that each of the devices has a message with this rev at least."""
+    """See to it that each of the devices has a message with this rev at least, or has it."""
+    at_least = Q(rev__gte=OuterRef("wanted")) | Q(acknowledged_rev__gte=OuterRef("wanted"))
+    there = OfflineMessage.objects.filter(
+        at_least, device=OuterRef("to_device"), subject=OuterRef(subject), binding=OuterRef("pk")
+    )
     insert_selected(
         OfflineMessage,
-        bindings,
+        bindings.annotate(to_device=device, wanted=rev).exclude(Exists(there)),
         {
-            "device_id": device,
+            "device_id": F("to_device"),
             "subject": F(subject),
             "binding_id": F("id"),
-            "rev": rev,
+            "rev": F("wanted"),
             "acknowledged_rev": Value(0),
             "created_at": Value(timezone.now(), models.DateTimeField()),
         },

@@ -11,6 +11,7 @@ from django.utils import timezone
 from delivery import fanout, prompts, retention
 from delivery.models import CardUpdate, Chunk, Mailbox
 
+BREATH = 0.1  # seconds
 SWEPT = 1000  # cards that one sweep calls for
 BATCH = timedelta(seconds=10)  # that one task prompts devices before it lets others have the worker
 
@@ -19,7 +20,9 @@ BATCH = timedelta(seconds=10)  # that one task prompts devices before it lets ot
 def fan_out(card: str | None = None) -> None:
     """Do what is due for a card, or one chunk of it, and let any worker have the next meanwhile.
     Without a card: what died workers left."""
-    fanout.run_one(UUID(card) if card else None, call_others=lambda: fan_out.delay(card))
+    fanout.run_one(
+        UUID(card) if card else None, call_others=lambda: fan_out.delay(card), breath=BREATH
+    )
 
 
 @shared_task

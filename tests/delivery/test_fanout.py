@@ -352,6 +352,46 @@ def test_a_revoked_device_gets_no_rows(quiet: Binding, bob: User) -> None:
     assert not OfflineMessage.objects.filter(device=phone).exists()
 
 
+def test_whoever_answers_within_a_breath_needs_no_row(
+    quiet: Binding, bob: User, wire: RecordingLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, slow = make_device(bob), make_device(bob)
+    catch_up(quick)
+    catch_up(slow)
+    card = change(quiet.card, tel="+43 1 999")
+    breaths = []
+
+    def answer(breath: float) -> None:
+        breaths.append(breath)
+        assert wire.frames_to(bob)
+        mailbox.hear([mailbox.Heard(str(quick.pk), [(str(card.pk), card.rev)], told=True)])
+
+    monkeypatch.setattr(fanout, "MANY", 1)
+    monkeypatch.setattr("delivery.fanout.time.sleep", answer)
+    fanout.run_one(breath=0.25)
+    assert breaths == [0.25]
+    assert (pending(quick), pending(slow)) == ({}, {str(card.pk): ("card", card.rev)})
+    assert OfflineMessage.objects.get(device=quick).rev < card.rev
+    assert mailbox.read([quick.pk], 10)[0].said == []
+
+
+def test_a_breath_is_for_many_and_not_for_each_chunk(
+    quiet: Binding, charlie: User, wire: RecordingLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "delivery.fanout.time.sleep", lambda breath: pytest.fail("It took a breath")
+    )
+    change(quiet.card, tel="+43 1 999")
+    assert fanout.run_one(breath=0.25)  # for one
+    bind(quiet.card, charlie)
+    fanout.run_all()
+    monkeypatch.setattr(fanout, "MANY", 1)
+    monkeypatch.setattr(fanout, "CHUNK", 1)
+    change(quiet.card, tel="+43 1 998")
+    while fanout.run_one(breath=0.25):
+        pass
+
+
 def test_frames_that_nobody_gets_lose_nothing(
     quiet: Binding, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
