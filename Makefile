@@ -2,18 +2,39 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint bench pictures clean
+# The tests start many processes, and each would compile all of Django again.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# What touches neither the database nor Redis is not tested on them once more, nor is what brings
+# its own.
+BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
+	clients test_docs.py test_locale.py test_production.py)
+
+.PHONY: run run-production test test-embedded test-production lint bench pictures clean
 
 run: .venv/run
 	@$(BIN)/python manage.py serve
 
+run-production: .venv/run
+	@$(BIN)/python -m tests.servers --install
+	@$(BIN)/python -m tests.servers --product
+
 test: .venv/test
 	@$(BIN)/python -m tests.servers --install
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j2 test-embedded test-production
+
+# Side by side, as many of the tests wait for servers of theirs.
+test-embedded:
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+test-production:
+	$(BIN)/python -m tests.servers $(BIN)/python $(PYTEST) $(BESIDE)
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -25,7 +46,7 @@ lint: .venv/test
 	$(BIN)/python manage.py spectacular --fail-on-warn --validate --file var/schema.yaml
 
 bench: .venv/test
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(PARTS)
 
 pictures: .venv/test
 	$(BIN)/python -m tests.servers --install

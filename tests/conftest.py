@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,8 +22,21 @@ from bindings.models import Binding
 from cards.models import Card, Property
 from delivery import live, mailbox, rows
 from delivery.layers import MISSED, LocalLayer, RedisLayer
+from tests import servers
 
 PASSWORD = "correct-horse-battery"
+
+
+def pytest_configure() -> None:
+    """Before there are workers: they find it in their environment."""
+    servers.shared_folder()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what lies beside this file, about the whole house: it starts servers, takes longest,
+    and would be waited for if it began last."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,13 @@
 
 `python -m tests.servers --install` installs what is missing, as root on Debian; anybody else is
 told exactly what to install. `python -m tests.servers COMMAND...` runs a command beside a
-throwaway PostgreSQL and Redis, with their addresses in its environment.
+throwaway PostgreSQL and Redis, with their addresses in its environment. `--product` runs all that
+belongs to a large installation beside them.
 """
 
+import atexit
+import fcntl
+import hashlib
 import os
 import secrets
 import shutil
@@ -14,10 +18,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,23 +29,12 @@ import psycopg
 
 ROOT = Path(__file__).resolve().parent.parent
 THROTTLES = ("THROTTLE_SIGN_IN", "THROTTLE_SIGN_UP", "THROTTLE_CODE", "THROTTLE_REQUEST")
+SHARED = "CARDSITE_TESTS_FOLDER"
 STARTING_TIME = 60.0  # seconds
-CELERY_WORKER = [
-    "celery",
-    "-A",
-    "cardsite",
-    "worker",
-    "-B",
-    "-c",
-    "1",
-    "-Q",
-    "fan-out,prompts",
-    "--without-heartbeat",  # three habits of Celery's that cost more than the work
-    "--without-gossip",
-    "--without-mingle",
-    "--loglevel",
-    "INFO",
-]
+CELERY = ["-m", "celery", "-A", "cardsite"]
+WORKER = [*CELERY, "worker", "-Q", "fan-out,prompts"]
+# Three habits of Celery's that cost more than the work.
+WORKER += ["--without-heartbeat", "--without-gossip", "--without-mingle"]
 POSTGRESQL = ("listen_addresses=127.0.0.1", "max_connections=300", "shared_buffers=256MB")
 
 # A program that the tests start, and the Debian package that brings it.
@@ -57,19 +49,21 @@ CHROMIUM: dict[str, Any] = {
 
 
 def find(program: str) -> str:
-    """Where a program is, or nothing; Debian keeps PostgreSQL's own out of the PATH."""
+    """Where a program is, or nothing; Debian keeps PostgreSQL's own out of the PATH, and that of
+    people has no servers in it."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    path = os.pathsep.join([os.environ["PATH"], *map(str, folders)])
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, folders)])
     return shutil.which(program, path=path) or ""
 
 
-def install_missing() -> None:
-    missing = [package for program, package in NEEDED.items() if not find(program)]
+def install_missing(needed: dict[str, str] = NEEDED) -> None:
+    """Of these programs, each with the Debian package that brings it."""
+    missing = [package for program, package in needed.items() if not find(program)]
     if not missing:
         return
     command = ["apt-get", "install", "-y", "--no-install-recommends", "-qq", *missing]
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        sys.exit(f"The tests need {', '.join(missing)}. On Debian: sudo {' '.join(command)}")
+        sys.exit(f"This needs {', '.join(missing)}. On Debian: sudo {' '.join(command)}")
     subprocess.run(["apt-get", "update", "-qq"], check=True)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
@@ -159,14 +153,27 @@ def run_manage(environment: dict[str, str], *arguments: str) -> None:
     subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True)
 
 
-@cache
-def migrated(beside: str) -> tuple[TemporaryDirectory[str], str]:
-    """A database that is migrated and empty, made once for all servers of these tests: migrating
-    takes longer than all else that a server does at its start. Its folder and its address."""
-    folder = TemporaryDirectory()
-    address = new_database(Path(folder.name))
-    run_manage({"DATA_DIR": folder.name, "DATABASE_URL": address}, "migrate", "-v0")
-    return folder, address
+def shared_folder() -> Path:
+    """One for all processes of a test run: the first makes it, and its children inherit it."""
+    if SHARED not in os.environ:
+        os.environ[SHARED] = mkdtemp()
+        atexit.register(shutil.rmtree, os.environ[SHARED])
+    return Path(os.environ[SHARED])
+
+
+def migrated() -> str:
+    """The address of a database that is migrated and empty, made once for all servers of a test
+    run, whatever the number of processes that it has: migrating takes longer than all else that a
+    server does at its start."""
+    folder = shared_folder()
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder / hashlib.sha256(os.environ.get("DATABASE_URL", "").encode()).hexdigest()[:16]
+        if not made.exists():
+            address = new_database(folder)
+            run_manage({"DATA_DIR": str(folder), "DATABASE_URL": address}, "migrate", "-v0")
+            made.write_text(address)
+        return made.read_text()
 
 
 def new_database(folder: Path, template: str = "template0") -> str:
@@ -183,15 +190,16 @@ def new_database(folder: Path, template: str = "template0") -> str:
 
 def migrated_database(folder: Path) -> str:
     """The address of a copy of it for a server with this folder."""
-    original, address = migrated(os.environ.get("DATABASE_URL", ""))
+    address = migrated()
     if address.startswith("sqlite"):
-        shutil.copy(Path(original.name) / "cardsite.sqlite3", folder)
+        shutil.copy(address.removeprefix("sqlite:///"), folder)
     return new_database(folder, template=urlsplit(address).path[1:])
 
 
 class Server:
     """The product itself, with a folder and a port of its own: as `make run` starts it, and with a
-    Celery worker beside it where the environment names a broker."""
+    Celery worker beside it where the environment names a broker. It does
+    not count for coverage, which would make it slow."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -212,7 +220,7 @@ class Server:
 
     def start(self, *, wait: bool = True, **environment: str) -> None:
         """Start it, again if it was stopped; with `wait`, until it answers."""
-        env = {**os.environ, **self.environment, **environment}
+        env = self.whole_environment(environment)
         self.run("web", env, "manage.py", "serve")
         if env.get("CELERY_BROKER_URL") and env.get("WORKER") != "0":
             self.start_worker(**environment)
@@ -221,8 +229,12 @@ class Server:
 
     def start_worker(self, **environment: str) -> None:
         (self.folder / "worker.log").unlink(missing_ok=True)  # it will say when it is ready
-        env = {**os.environ, **self.environment, **environment}
-        self.run("worker", env, "-m", *CELERY_WORKER)
+        command = [*WORKER, "-B", "--loglevel", "INFO"]
+        self.run("worker", self.whole_environment(environment), *command)
+
+    def whole_environment(self, own: dict[str, str]) -> dict[str, str]:
+        env = {**os.environ, **self.environment, **own}
+        return {k: v for k, v in env.items() if not k.startswith("COVERAGE_")}
 
     def run(self, name: str, env: dict[str, str], *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -294,9 +306,29 @@ def running_server(
         server.stop()
 
 
+def run_product() -> None:
+    """Until it is stopped: two web processes, two workers and beat, as on many machines. All they
+    know is gone afterwards."""
+    with running_production() as environment, TemporaryDirectory() as folder, ExitStack() as stack:
+        same = {"DATA_DIR": folder, "SECRET_KEY": secrets.token_urlsafe(50), "PROCESSES": "2"}
+        environment |= same
+        run_manage(environment, "migrate", "-v0")
+        for command in (WORKER, WORKER, [*CELERY, "beat"]):
+            quietly = [sys.executable, *command, "--loglevel", "WARNING"]
+            process = subprocess.Popen(quietly, cwd=ROOT, env={**os.environ, **environment})
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        for name, value in environment.items():
+            print(f"{name}={value}", flush=True)
+        with suppress(KeyboardInterrupt, subprocess.CalledProcessError):
+            run_manage(environment, "serve")
+
+
 def main(arguments: list[str]) -> None:
     if arguments == ["--install"]:
         install_missing()
+    elif arguments == ["--product"]:
+        run_product()
     elif arguments:
         with running_production() as environment:
             done = subprocess.run(arguments, env={**os.environ, **environment}, check=False)

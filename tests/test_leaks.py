@@ -124,11 +124,12 @@ def test_no_door_shows_a_holder_what_is_hidden(
     caplog.set_level(logging.DEBUG)
     photo = secretive.card.photo
     app, page = api_of(bob), web(bob)
-    seen = ""
+    answers = []
     for address in addresses(ids_of_all()):
-        for client in (app, page):
-            for accept in ("*/*", "text/vcard", "application/vcard+xml"):
-                seen += everything(client.get(address, headers={"accept": accept}))
+        answers.append(page.get(address))
+        for accept in ("*/*", "text/vcard", "application/vcard+xml"):
+            answers.append(app.get(address, headers={"accept": accept}))
+    seen = "".join(map(everything, answers))
     assert "+43 1 111" in seen, "the doors were not looked through"
     assert CANARY not in seen and CANARY not in caplog.text
     assert photo not in seen

@@ -16,7 +16,7 @@ from cards.vcard.model import Value
 pytestmark = pytest.mark.usefixtures("uncounted")
 
 # Time is no matter here: the machine may be busy.
-thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Signs that mean something somewhere: in text, parameters, folding, XML, JSON or encodings.
 MARKS = ",;:\\\"'^=\n\r\t <>&[]{}.-+%\ufeff\u2028\x85\x00\x1bß漢😀"
