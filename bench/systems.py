@@ -1,0 +1,137 @@
+"""What is measured: a system that runs, and the product as one, in several shapes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import psycopg
+
+from bench.crowd import MARKER, Task
+from bench.seed import properties
+from tests.servers import (
+    ROOT,
+    Server,
+    free_port,
+    run_manage,
+    running,
+    running_postgresql,
+    running_redis,
+)
+
+
+class System(NamedTuple):
+    """Something that runs: what the crowd does with it, whose CPU counts (name -> process), and
+    how many acknowledgements are still to be stored, if it stores any."""
+
+    task: Task
+    groups: dict[str, int]
+    unstored: Callable[[], int] | None = None
+
+
+@contextmanager
+def product(
+    devices: int, processes: int = 1, *, alone: bool = False, cards: int = 1, pending: int = 0
+) -> Iterator[System]:
+    """Ours, on PostgreSQL, Redis and Celery. `alone`: only its live path is at work, triggered by
+    a publication; otherwise by a request that changes the first card."""
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        folder = Path(enter(TemporaryDirectory()))
+        postgres, redis = enter(running_postgresql_process()), enter(running_redis_process())
+        environment = {
+            "DATABASE_URL": postgres.address,
+            "REDIS_URL": redis.address,
+            "CELERY_BROKER_URL": redis.address[:-1] + "1",
+            "PROCESSES": str(processes),
+            "SECRET_KEY": "the-same-for-all-processes-of-one-product-as-it-must-be",
+            "DATA_DIR": str(folder),
+            "LOG_LEVEL": "WARNING",
+        }
+        run_manage(environment, "migrate", "-v0")
+        made = seeded(environment, devices, cards, pending)
+        server = Server(folder, **environment)
+        server.start()
+        stack.callback(server.stop)
+        database = enter(psycopg.connect(postgres.address, autocommit=True))
+        groups = {"web": server.processes["web"].pid, "redis": redis.pid}
+        trigger_port = server.port
+        if alone:
+            trigger_port, trigger = free_port(), MARKER
+            publish = ("bench.publisher", trigger_port, made["card"])
+            range_of_people = (made["people"][0], made["people"][-1])
+            command = (sys.executable, "-m", *publish, *range_of_people)
+            enter(running(*command, port=trigger_port, cwd=ROOT, env={**os.environ, **environment}))
+        else:
+            trigger = patch(made["card"])
+            groups |= {"worker": server.processes["worker"].pid, "postgres": postgres.pid}
+        yield System(
+            Task(
+                "websocket",
+                [("127.0.0.1", server.port)],
+                tokens(devices),
+                ("127.0.0.1", trigger_port),
+                [],
+                trigger,
+                pending,
+            ),
+            groups,
+            lambda: unstored(database),
+        )
+
+
+class Process(NamedTuple):
+    pid: int
+    address: str
+
+
+@contextmanager
+def running_postgresql_process() -> Iterator[Process]:
+    with running_postgresql() as address:
+        with psycopg.connect(address) as asking:
+            folder = asking.execute("SHOW data_directory").fetchone()
+        assert folder
+        yield Process(int((Path(folder[0]) / "postmaster.pid").read_text().split()[0]), address)
+
+
+@contextmanager
+def running_redis_process() -> Iterator[Process]:
+    with running_redis() as address:
+        from redis import Redis
+
+        with Redis.from_url(address) as asking:
+            yield Process(int(asking.info()["process_id"]), address)
+
+
+def seeded(environment: dict[str, str], devices: int, cards: int, pending: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.seed", *map(str, (devices, cards, pending))]
+    env = {**os.environ, **environment, "CELERY_BROKER_URL": "", "REDIS_URL": ""}
+    done = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True)
+    return dict(json.loads(done.stdout))
+
+
+def unstored(database: "psycopg.Connection[tuple[int]]") -> int:
+    row = database.execute(
+        "SELECT count(*) FROM delivery_offlinemessage WHERE rev > acknowledged_rev"
+    ).fetchone()
+    assert row
+    return row[0]
+
+
+def tokens(devices: int) -> list[str]:
+    return [f"token-{number}" for number in range(devices)]
+
+
+def patch(card: str) -> bytes:
+    """The request that changes the card's title to the marker."""
+    body = json.dumps({"properties": properties(MARKER.decode())}).encode()
+    return (
+        f"PATCH /api/v1/cards/{card} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        "Authorization: Bearer token-owner\r\nIf-Match: *\r\nContent-Type: application/json\r\n"
+        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
