@@ -1,5 +1,6 @@
 """How a device comes and goes: signing in, taking over a phone or a push token."""
 
+import contextlib
 import secrets
 
 from django.db import IntegrityError, transaction
@@ -7,6 +8,8 @@ from django.utils import timezone
 from push_notifications.models import APNSDevice, GCMDevice
 
 from accounts.models import Device, User
+
+SIGN_INS_AT_ONCE = 10  # on one terminal; nobody sits at it with so many
 
 
 def sign_in(
@@ -17,11 +20,12 @@ def sign_in(
     Whoever was signed in on the same terminal is signed out in the same transaction. The same
     person keeps the device, and with it what has been acknowledged, and gets a new token.
     """
-    try:
-        return _sign_in(user, platform, identifier, name, push_token)
-    except IntegrityError:
-        # Two sign-ins on one terminal at once: one has won, and is there to be taken over now.
-        return _sign_in(user, platform, identifier, name, push_token)
+    for _ in range(SIGN_INS_AT_ONCE - 1):
+        # Of several sign-ins on one terminal at once one has won, and is there to be taken over
+        # now; but of those who wait for that again only one will be the next.
+        with contextlib.suppress(IntegrityError):
+            return _sign_in(user, platform, identifier, name, push_token)
+    return _sign_in(user, platform, identifier, name, push_token)
 
 
 @transaction.atomic
