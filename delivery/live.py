@@ -24,7 +24,7 @@ from delivery.layers import MISSED, Sinks
 from delivery.messages import Message, ack_of, json_frame
 from delivery.models import OfflineMessage
 
-LOOK_EVERY = 0.5  # seconds
+LOOK_EVERY = 1.0  # seconds
 BEHIND_EVERY = 600.0  # seconds
 LATELY = timedelta(minutes=2)
 
