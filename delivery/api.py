@@ -85,7 +85,7 @@ class AckView(APIView):
         device = device_of(request)
         said = request.data.get("acks") if isinstance(request.data, dict) else None
         try:
-            mailbox.hear([mailbox.Heard(str(device.pk), messages.acks_in(said), told=False)])
+            mailbox.hear([(str(device.pk), messages.acks_in(said), False)])
         except messages.BadFrame as error:
             raise serializers.ValidationError({"acks": str(error)}) from error
         return Response({"pending": device.messages.pending().count()})

@@ -22,7 +22,7 @@ from accounts.authentication import devices_of
 from accounts.models import Device
 from delivery import live, mailbox, messages
 from delivery.batch import Batch, in_thread
-from delivery.frames import EXTENSION, Frames
+from delivery.frames import EXTENSION, Frames, frame_of
 from delivery.layers import MISSED, Event
 
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
@@ -30,6 +30,7 @@ ROOM = 128 * 1024  # characters that a drain says at once before it waits until 
 PAGE = 100  # messages read at once for a device that drains
 SETTLING = 1.0  # seconds until what was being fanned out is looked for again
 MAX_UNSTORED = 2 * messages.MAX_ACKS  # acknowledgements of one socket that may wait
+MAX_SAID = 10_000  # subjects
 FAILED = 1011  # RFC 6455, section 7.4.1
 CLOSING_TIME = 2.0  # seconds that a socket has to take its close frame
 
@@ -38,8 +39,18 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
+
+# The newest rev of each subject that was said here lately: whoever acknowledges it is believed.
+said: dict[str, int] = {}
+
 signed_in = Batch(devices_of, largest=200)
 heard = Batch(mailbox.hear, largest=1000, breath=0.005)
+
+
+def note_said(subject: str, rev: int) -> None:
+    if len(said) >= MAX_SAID:
+        said.clear()
+    said[subject] = rev
 
 
 def arrive(sockets: list["DeviceSocket"]) -> list[mailbox.Arrival]:
@@ -141,8 +152,9 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
     def sink(self, event: Event) -> None:
         """Take an event from the layer. Never waits: whoever falls too far behind is dropped, and
         gets what it missed when it comes back."""
-        if "text" in event:
-            self.say_text(event["text"])
+        text = event.get("text")
+        if text is not None:
+            self.put([xml_of(text) if self.as_xml else text])
         elif event.get("close"):
             self.end(event["close"])
         else:
@@ -151,16 +163,15 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
     def react(self, event: Event) -> None:
         """Whatever else an event may ask for."""
 
-    def say_text(self, text: str) -> None:
-        self.put([self.in_format(text)])
-
     def in_format(self, text: str) -> str:
         return xml_of(text) if self.as_xml else text
 
     def put(self, texts: list[str]) -> None:
         """Send them now if there is a shorter way and nothing waits, otherwise when it is time."""
         if self.frames and self.emptied.is_set() and self.frames.has_room:
-            return self.frames.write(texts)
+            return self.frames.write(
+                frame_of(texts[0]) if len(texts) == 1 else b"".join(map(frame_of, texts))
+            )
         length = sum(map(len, texts))
         if self.waiting and self.waiting + length > MAX_WAITING:  # one alone may be any size
             self.outbox.clear()
@@ -181,7 +192,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
             self.put(first)
 
     def say(self, message: messages.Message) -> None:
-        self.say_text(messages.json_frame(message))
+        self.put([self.in_format(messages.json_frame(message))])
 
     def end(self, code: int) -> None:
         if not self.ended.done():
@@ -209,7 +220,8 @@ class DeviceSocket(Socket):
             return None
         self.device, self.device_id = device, str(device.pk)
         self.behind, self.idle_is_due = asyncio.Event(), False
-        self.owed: dict[str, int] = {}
+        self.owed: dict[str, int] | None = {}
+        self.read_acks = messages.acks_in_xml if self.as_xml else messages.acks_in_json
         self.unstored, self.stored_some = 0, asyncio.Event()
         return [live.user_group(device.user_id), live.device_group(device.pk)]
 
@@ -226,8 +238,11 @@ class DeviceSocket(Socket):
         super().sink(event)
 
     def owe(self, subject: str, rev: int) -> None:
-        """Remember what the device has yet to acknowledge of what was said here."""
-        if self.owed.get(subject, 0) < rev:
+        """Remember that this was said and, until the device is `idle`, that it has yet to
+        acknowledge it."""
+        if said.get(subject, 0) < rev:
+            note_said(subject, rev)
+        if self.owed is not None and self.owed.get(subject, 0) < rev:
             self.owed[subject] = rev
 
     def react(self, event: Event) -> None:
@@ -274,7 +289,11 @@ class DeviceSocket(Socket):
             while self.unstored >= MAX_UNSTORED:
                 self.stored_some.clear()
                 await self.stored_some.wait()
-            self.hear(event.get("text"))
+            text = event.get("text")
+            if text is None:
+                self.complain("Expected text, not bytes.")
+            else:
+                self.hear(text)
 
     def take(self, text: str) -> bool:
         """The same for a text that came the shorter way. False: not now, so read no further."""
@@ -283,38 +302,38 @@ class DeviceSocket(Socket):
         self.hear(text)
         return True
 
-    def hear(self, text: str | None) -> None:
+    def hear(self, text: str) -> None:
         try:
             acks = self.read_acks(text)
         except messages.BadFrame as error:
-            return self.say({"kind": "error", "detail": str(error)})
+            return self.complain(str(error))
         told = True
         for subject, rev in acks:
-            told = told and self.owed.get(subject, 0) >= rev
+            told = told and said.get(subject, 0) >= rev
         self.unstored += len(acks)
-        heard.add(mailbox.Heard(self.device_id, acks, told), self.stored)
+        heard.add((self.device_id, acks, told), self.stored)
 
-    def stored(self, said: mailbox.Heard | Exception) -> None:
-        if isinstance(said, Exception):
-            logger.error("Acknowledgements could not be stored", exc_info=said)
+    def complain(self, detail: str) -> None:
+        self.say({"kind": "error", "detail": detail})
+
+    def stored(self, what: mailbox.Heard | Exception) -> None:
+        if isinstance(what, Exception):
+            logger.error("Acknowledgements could not be stored", exc_info=what)
             return self.end(FAILED)
-        self.unstored -= len(said.acks)
+        _device, acks, _told = what
+        self.unstored -= len(acks)
         self.stored_some.set()
-        for subject, rev in said.acks:
-            if self.owed.get(subject, rev + 1) <= rev:
-                del self.owed[subject]
-        self.say_if_idle()
+        if self.owed is not None:
+            for subject, rev in acks:
+                if self.owed.get(subject, rev + 1) <= rev:
+                    del self.owed[subject]
+            self.say_if_idle()
 
     def say_if_idle(self) -> None:
         """Once, when all that was pending at the welcome, and what came since, is acknowledged."""
         if self.idle_is_due and not self.owed:
-            self.idle_is_due = False
+            self.owed = None
             self.say({"kind": "idle"})
-
-    def read_acks(self, text: str | None) -> tuple[messages.Ack, ...]:
-        if text is None:
-            raise messages.BadFrame("Expected text, not bytes.")
-        return messages.acks_in_xml(text) if self.as_xml else messages.acks_in_json(text)
 
 
 class BrowserSocket(Socket):

@@ -56,12 +56,10 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
         super().resume_writing()
         self.has_room = True
 
-    def write(self, texts: list[str]) -> None:
-        """Send texts, if the connection is still open. Ask first whether it `has_room`."""
+    def write(self, frames: bytes) -> None:
+        """Send whole frames, if the connection is still open. Ask first whether it `has_room`."""
         if not (self.close_sent or self.disconnected):
-            self.transport.write(
-                frame_of(texts[0]) if len(texts) == 1 else b"".join(map(frame_of, texts))
-            )
+            self.transport.write(frames)
 
     def listen(self, take: Take) -> None:
         """From now on hand each text to `take`; one that it refuses comes through ASGI."""
@@ -73,8 +71,10 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             self.heard_before = self.handshake_initiated
             super().data_received(data)
             return
-        if not self.rest and (text := short_text(data)) is not None and self.hand_over(text):
-            return
+        if not self.rest and not self.close_sent:
+            text = short_text(data)
+            if text is not None and self.take(text):
+                return
         data, self.rest = self.rest + data, b""
         start = 0
         try:

@@ -46,15 +46,10 @@ class Arrival(NamedTuple):
     page: Page
 
 
-class Heard(NamedTuple):
-    """What a device (its id as text) acknowledges, and whether it is known to have been told it."""
-
-    device: str
-    acks: Sequence[Ack]
-    told: bool
-
-
 Look = tuple[UUID, str, int]
+
+# What a device (its id as text) acknowledges, and whether that is known to have been said.
+Heard = tuple[str, Sequence[Ack], bool]
 
 
 class Line(NamedTuple):
@@ -194,9 +189,9 @@ def said_of(message: Message) -> Said:
 
 def hear(said: list[Heard]) -> list[Heard]:
     """Store what several devices acknowledge, and return it."""
-    for told in (True, False):
-        each = ((one.device, ack) for one in said if one.told is told for ack in one.acks)
-        rows.acknowledge(each, told=told)
+    for wanted in (True, False):
+        each = ((device, ack) for device, acks, told in said if told is wanted for ack in acks)
+        rows.acknowledge(each, told=wanted)
     return said
 
 

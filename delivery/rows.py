@@ -169,9 +169,9 @@ def acknowledge(acks: Iterable[tuple[str, Ack]], *, told: bool) -> None:
         if newest.get((device, subject), 0) < rev:
             newest[device, subject] = rev
     # Sorted, so that two processes that write the same rows take their locks in one order.
-    ordered = sorted(newest.items())
+    ordered = sorted(newest)
     for start in range(0, len(ordered), AT_ONCE):
-        acknowledge_part(ordered[start : start + AT_ONCE], told)
+        acknowledge_part({key: newest[key] for key in ordered[start : start + AT_ONCE]}, told)
 
 
 def array(values: Iterable[str]) -> str:
@@ -180,17 +180,17 @@ def array(values: Iterable[str]) -> str:
 
 
 @again_if_deadlocked
-def acknowledge_part(newest: list[tuple[tuple[str, str], int]], told: bool) -> None:
+def acknowledge_part(newest: dict[tuple[str, str], int], told: bool) -> None:
     """These in one statement."""
     if connection.vendor == "postgresql":
         said = "SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])"
-        devices, subjects = zip(*(key for key, _rev in newest), strict=True)
-        values: list[Any] = [array(devices), array(subjects), array(str(rev) for _k, rev in newest)]
+        devices, subjects = zip(*newest, strict=True)
+        values: list[Any] = [array(devices), array(subjects), array(map(str, newest.values()))]
     else:
         said = "VALUES " + ", ".join(["(%s, %s, %s)"] * len(newest))
         values = [
             value
-            for (device, subject), rev in newest
+            for (device, subject), rev in newest.items()
             for value in (device.replace("-", ""), subject.replace("-", ""), rev)
         ]
     with connection.cursor() as cursor:

@@ -364,7 +364,7 @@ def test_whoever_answers_within_a_breath_needs_no_row(
     def answer(breath: float) -> None:
         breaths.append(breath)
         assert wire.frames_to(bob)
-        mailbox.hear([mailbox.Heard(str(quick.pk), [(str(card.pk), card.rev)], told=True)])
+        mailbox.hear([(str(quick.pk), [(str(card.pk), card.rev)], True)])
 
     monkeypatch.setattr(fanout, "MANY", 1)
     monkeypatch.setattr("delivery.fanout.time.sleep", answer)

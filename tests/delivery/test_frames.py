@@ -38,7 +38,7 @@ class App:
             if self.refuses:
                 return False
             self.short.append(text)
-            frames.write([text])
+            frames.write(frame_of(text))
             return True
 
         await receive()
