@@ -5,6 +5,7 @@ each transport. What a client says in one whole frame is handed to its socket at
 (handshake, pings, closing, fragments, whatever is against the standard) goes the ordinary way.
 """
 
+import random
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, cast
@@ -35,6 +36,7 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
     take: Take | None = None
     heard_before = False  # that there was somebody to take it: a frame may have begun
     rest = b""
+    heard_at = 0.0  # in the loop's time
     has_room = True  # what is written now leaves soon
 
     async def run_asgi(self) -> None:
@@ -43,6 +45,18 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             await super().run_asgi()
         finally:
             self.loop.call_later(LINGER, self.transport.abort)
+
+    def schedule_ping(self) -> None:
+        """Ask whoever is silent for a while; each after a time of its own, as those who came or
+        answered together must not all be asked together."""
+        silence = self.ping_interval * random.uniform(0.5, 1)  # noqa: S311
+        self.ping_timer = self.loop.call_at(self.heard_at + silence, self.send_keepalive_ping)
+
+    def send_keepalive_ping(self) -> None:
+        if self.loop.time() < self.heard_at + self.ping_interval / 2:
+            self.schedule_ping()
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
@@ -67,6 +81,7 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             self.take = take
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = self.loop.time()
         if self.take is None:
             self.heard_before = self.handshake_initiated
             super().data_received(data)

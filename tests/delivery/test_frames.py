@@ -247,3 +247,25 @@ async def test_a_peer_that_answers_no_ping_is_given_up_with_what_waits_for_it(ap
                 await asyncio.sleep(0.05)
         assert len(app.short) == 100
         writer.transport.abort()
+
+
+async def test_only_who_is_silent_is_asked_whether_it_is_there(app: App) -> None:
+    pings = []
+
+    class Client(ClientConnection):
+        def process_event(self, event: Any) -> None:
+            if isinstance(event, Frame) and event.opcode is Opcode.PING:
+                pings.append(event)
+            super().process_event(event)
+
+    async with (
+        serving(app, ws_ping_interval=0.4) as url,
+        connect(url, create_connection=Client, max_queue=None) as client,
+    ):
+        for _ in range(20):
+            await client.send("here")
+            await asyncio.sleep(0.05)
+        assert not pings
+        async with asyncio.timeout(10):
+            while not pings:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 
 from cardsite import demo
 
+SILENCE = 45.0  # seconds; networks and proxies give up a connection after a minute
 MAX_FRAME = 64 * 1024  # bytes; an acknowledgement of a thousand cards fits in
 
 
@@ -54,6 +55,7 @@ class Command(BaseCommand):
             lifespan="on",
             ws="delivery.frames:Frames" if settings.READY_FRAMES else "auto",
             ws_max_size=MAX_FRAME,
+            ws_ping_interval=SILENCE,
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=5,
             log_config=None,
