@@ -2,6 +2,7 @@
 `PARTS="live login"` a part of it."""
 
 import os
+import signal
 import subprocess
 import sys
 from tempfile import TemporaryDirectory
@@ -35,6 +36,7 @@ PARTS = {
 
 
 def main(wanted: list[str]) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("Stopped."))  # with all that was started
     install_missing(programs.NEEDED)
     print(", ".join(machine.versions(programs.asking())), flush=True)
     for name in wanted or PARTS:
