@@ -103,9 +103,15 @@ class OwnCards(generics.GenericAPIView[Card]):
         except StaleCard as error:
             raise PreconditionFailed from error
 
-    def answer(self, card: Card, status_code: int = status.HTTP_200_OK) -> Response:
-        body = CardSerializer(card, context={"request": self.request}).data
-        return Response(body, status=status_code, headers={"ETag": f'"{card.rev}"'})
+    def answer(
+        self,
+        card: Card,
+        status_code: int = status.HTTP_200_OK,
+        form: CardSerializer | None = None,
+    ) -> Response:
+        """The card; through the form that changed it, where there is one, as it is made already."""
+        form = form or CardSerializer(card, context={"request": self.request})
+        return Response(form.data, status=status_code, headers={"ETag": f'"{card.rev}"'})
 
 
 class CardListView(OwnCards, generics.ListAPIView[Card]):
@@ -159,7 +165,7 @@ class CardView(OwnCards):
         for name, value in {**whole, **form.validated_data}.items():
             setattr(card, name, value)
         self.save(card)
-        return self.answer(card)
+        return self.answer(card, form=form)
 
 
 FORM = 64 * 1024  # octets of a form beside its file
