@@ -136,9 +136,12 @@ if SQLITE:
     # In a file as well: threads that share a database in memory do not wait for each other.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
 else:
-    # Threads share a few connections; a new one for each would cost more than what it is for.
+    # Threads share a few connections; a new one for each would cost more than what it is for. And
+    # to read a statement and think of a way costs PostgreSQL as much as most of ours themselves.
     DATABASES["default"]["OPTIONS"] = {
-        "pool": {"min_size": 1, "max_size": env.int("DATABASE_CONNECTIONS", default=10)}
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_CONNECTIONS", default=10)},
+        "server_side_binding": True,
+        "prepare_threshold": 3 if env.bool("DATABASE_PREPARES", default=True) else None,
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
