@@ -5,6 +5,7 @@ Pure, apart from reading the rows it is given. docs/wire.md describes every fram
 
 import json
 import uuid
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -22,6 +23,7 @@ Message = dict[str, Any]
 Ack = tuple[str, int]  # the id in its canonical text, and the rev
 MAX_ACKS = 1000
 MAX_REV = 2**63 - 1
+MAX_ID = len("urn:uuid:") + 36  # characters
 
 ET.register_namespace("", NAMESPACE)
 
@@ -207,8 +209,15 @@ def acks_in(pairs: Any) -> tuple[Ack, ...]:
 def ack_in(pair: Any) -> Ack:
     match pair:
         case [str(subject), int(rev)] if not isinstance(rev, bool) and 0 < rev <= MAX_REV:
-            try:
-                return str(uuid.UUID(subject)), rev
-            except ValueError:
-                pass
+            with suppress(ValueError):
+                return canonical_id(subject), rev
     raise BadFrame("Each acknowledgement is a pair of an id and the rev that came with it.")
+
+
+@lru_cache(maxsize=10_000)
+def canonical_id(text: str) -> str:
+    """A UUID as it is written here. Kept for a while, as many devices name the same cards. Raises
+    ValueError."""
+    if len(text) > MAX_ID:
+        raise ValueError
+    return str(uuid.UUID(text))

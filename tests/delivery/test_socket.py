@@ -224,6 +224,7 @@ async def test_the_token_may_come_as_a_subprotocol(phone: Device) -> None:
         '{"type": "ack"}',
         '{"type": "ack", "acks": []}',
         '{"type": "ack", "acks": [["x", 1]]}',
+        f'{{"type": "ack", "acks": [["{"-" * 99}{"0" * 32}", 1]]}}',
         '{"type": "ack", "acks": [["00000000-0000-0000-0000-000000000000", -1]]}',
         '{"type": "ack", "acks": [["00000000-0000-0000-0000-000000000000", true]]}',
         '{"type": "ack", "acks": [["00000000-0000-0000-0000-000000000000", 1e400]]}',
