@@ -4,18 +4,21 @@ import os
 import re
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 def tree(pid: int) -> list[int]:
-    """The process and all that descend from it."""
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in task.read_text().split()
-    ]
+    """The process and all that descend from it, unless it has ended meanwhile."""
+    children: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                children += map(int, (task / "children").read_text().split())
+    except FileNotFoundError:
+        return []
     return [pid, *(each for child in children for each in tree(child))]
 
 
@@ -23,9 +26,10 @@ def cpu(pid: int) -> float:
     """Seconds that the process, its living descendants and those they have outlived took."""
     seconds = 0.0
     for each in tree(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        seconds += sum(map(int, fields[13:15])) / TICK  # cutime, cstime
-        seconds += time.clock_gettime(~each << 3 | 2)  # its own: clock_getcpuclockid(3), exactly
+        with suppress(OSError):  # it has ended, and its parent counts it
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            own = time.clock_gettime(~each << 3 | 2)  # clock_getcpuclockid(3), exactly
+            seconds += own + sum(map(int, fields[13:15])) / TICK  # cutime, cstime
     return seconds
 
 

@@ -3,6 +3,7 @@ messages have come for every device while it was away."""
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,9 @@ def prosody(devices: int, pending: int = 0) -> Iterator[System]:
             VirtualHost "localhost"
             """
         )
-        with running(find("prosody"), "-F", "--config", settings, port=port) as process:
+        # It takes minutes to say farewell to so many, and nothing of it is kept.
+        command, stop = (find("prosody"), "-F", "--config", settings), signal.SIGKILL
+        with running(*command, port=port, stop=stop) as process:
             yield System(xmpp_task(port, devices, pending), {"prosody": process.pid})
 
 
