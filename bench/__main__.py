@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
-from bench import live, login, machine, programs
+from bench import live, login, machine, programs, storms
 from tests.servers import ROOT, install_missing, running_postgresql, running_redis
 
 FEW, MANY = (10, 1_000, 10_000), (10, 1_000, 10_000, 100_000)
@@ -28,10 +29,11 @@ def count_rows(holders: tuple[int, ...], **settings: str) -> None:
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[], None]] = {
     "live": lambda: live.run(sys.stdout),
     "login": lambda: login.run(sys.stdout),
     "offline": offline,
+    "storms": lambda: storms.run(sys.stdout),
 }
 
 

@@ -7,6 +7,7 @@ pipe by bench.live.
 
 import asyncio
 import json
+import random
 import re
 import sys
 import time
@@ -47,13 +48,15 @@ class Client(asyncio.Protocol):
     def __init__(self, crowd: "Crowd", token: str) -> None:
         self.crowd, self.token = crowd, token
         self.rest = b""
-        self.is_ready = False
+        self.is_ready = self.is_lost = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.crowd.clients[self.token] = self
         transport.write(self.hello())
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
         self.crowd.lost += 1
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +70,7 @@ class Client(asyncio.Protocol):
     def ready(self) -> None:
         if not self.is_ready:
             self.is_ready = True
-            self.crowd.one_is_ready()
+            self.crowd.one_is_ready(self.token)
 
     def hello(self) -> bytes:
         raise NotImplementedError
@@ -330,22 +333,26 @@ CLIENTS: dict[str, Callable[["Crowd", str], Client]] = {
 class Crowd:
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.lost = self.ready_ones = 0
+        self.lost = self.messages = 0
+        self.clients: dict[str, Client] = {}
+        self.stopped: set[str] = set()
         self.marker = b""
+        self.ready_times: dict[str, float] = {}
         self.times: dict[str, float] = {}
         self.all_ready, self.all_told = asyncio.Event(), asyncio.Event()
         self.last_said: tuple[tuple[bytes, ...], bytes] = ((), b"")
         self.owner: asyncio.StreamWriter | None = None
 
-    def one_is_ready(self) -> None:
-        self.ready_ones += 1
-        if self.ready_ones == len(self.task.tokens):
+    def one_is_ready(self, token: str) -> None:
+        self.ready_times[token] = time.perf_counter()
+        if len(self.ready_times) == len(self.task.tokens):
             self.all_ready.set()
 
     def has_come(self, token: str, message: bytes) -> None:
+        self.messages += 1
         if self.marker and self.marker in message:
             self.times.setdefault(token, time.perf_counter())
-            if len(self.times) == len(self.task.tokens):
+            if len(self.times) == len(self.task.tokens) - len(self.stopped):
                 self.all_told.set()
 
     def acknowledgement(self, messages: tuple[bytes, ...]) -> bytes:
@@ -364,18 +371,64 @@ class Crowd:
         if self.task.greeting:
             self.owner = await self.greeted()
         start, room = time.perf_counter(), asyncio.Semaphore(at_once)
-        loop = asyncio.get_running_loop()
 
         async def one(number: int, token: str) -> None:
-            host, port = self.task.addresses[number % len(self.task.addresses)]
             async with room:
-                make = CLIENTS[self.task.system]
-                await loop.create_connection(lambda: make(self, token), host, port)
+                await self.open(number, token)
 
         await asyncio.gather(*(one(*each) for each in enumerate(self.task.tokens)))
         async with asyncio.timeout(120):
             await self.all_ready.wait()
         return time.perf_counter() - start
+
+    async def open(self, number: int, token: str) -> None:
+        host, port = self.task.addresses[number % len(self.task.addresses)]
+        make = CLIENTS[self.task.system]
+        await asyncio.get_running_loop().create_connection(lambda: make(self, token), host, port)
+
+    async def cut(self) -> None:
+        """As if the network were gone: nothing is said, all connections are broken."""
+        for client in self.clients.values():
+            client.transport.abort()
+
+    async def stop(self, number: int) -> None:
+        """So many read nothing any more, and answer no ping."""
+        for token in self.task.tokens[:number]:
+            self.clients[token].transport.pause_reading()
+            self.stopped.add(token)
+
+    async def come_back(self, within: float) -> tuple[list[float], int]:
+        """All who were cut off or stopped connect again, each at some time from now. The seconds
+        until each is ready, and how many connections failed."""
+        away = {
+            token: number
+            for number, token in enumerate(self.task.tokens)
+            if token in self.stopped or self.clients[token].is_lost
+        }
+        failures = 0
+
+        async def one(token: str, number: int) -> None:
+            nonlocal failures
+            await asyncio.sleep(random.uniform(0, within))  # noqa: S311
+            self.clients[token].transport.abort()
+            while token not in self.ready_times:
+                try:
+                    await self.open(number, token)
+                    client = self.clients[token]
+                    while not (client.is_lost or client.is_ready):  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
+                except OSError:
+                    await asyncio.sleep(1)
+                failures += token not in self.ready_times
+
+        self.stopped.clear()
+        self.all_ready.clear()
+        for token in away:
+            del self.ready_times[token]
+        start = time.perf_counter()
+        async with asyncio.timeout(300):
+            await asyncio.gather(*(one(*each) for each in away.items()))
+        return sorted(self.ready_times[token] - start for token in away), failures
 
     async def greeted(self) -> asyncio.StreamWriter:
         """A connection for triggers, on which all is said that has to be said before."""
@@ -387,7 +440,7 @@ class Crowd:
 
     async def round(self, number: int) -> list[float]:
         """Send the trigger once; seconds from then until each device had its message."""
-        self.marker = b"MARKER-%09d" % number
+        self.marker = marker(number)
         self.times.clear()
         self.all_told.clear()
         owner = self.owner or await self.greeted()
@@ -399,6 +452,24 @@ class Crowd:
             owner.close()
         return sorted(at - start for at in self.times.values())
 
+    async def trigger(self, number: int) -> float:
+        """Send the trigger, whoever gets something of it; seconds until it is answered."""
+        start = time.perf_counter()
+        reader, writer = await asyncio.open_connection(*self.task.trigger_address)
+        writer.write(self.task.trigger.replace(MARKER, marker(number)))
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        return time.perf_counter() - start
+
+    async def heard(self) -> int:
+        """How many messages have come, all devices together."""
+        return self.messages
+
+
+def marker(number: int) -> bytes:
+    return b"MARKER-%09d" % number
+
 
 async def follow(orders: Connection, task: Task) -> None:
     crowd = Crowd(task)
@@ -408,7 +479,8 @@ async def follow(orders: Connection, task: Task) -> None:
         try:
             answer = await getattr(crowd, name)(*arguments)
         except Exception as error:
-            answer = f"{type(error).__name__}: {error}; {crowd.lost} lost, {crowd.ready_ones} ready"
+            counted = f"{crowd.lost} lost, {len(crowd.ready_times)} ready"
+            answer = f"{type(error).__name__}: {error}; {counted}"
         orders.send(answer)
 
 

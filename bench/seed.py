@@ -10,8 +10,8 @@ import django
 LONG = "x" * 780
 
 
-def properties(title: str) -> list[dict[str, object]]:
-    """Those of a card that makes a message of 1.5 KB."""
+def properties(title: str, more: int = 0) -> list[dict[str, object]]:
+    """Those of a card that makes a message of 1.5 KB, or of so many characters more."""
     plain = {
         "n": ["Förster-Nakamura", "Ana", "María", "Dr.", ""],
         "title": title,
@@ -19,7 +19,7 @@ def properties(title: str) -> list[dict[str, object]]:
         "tel": "+49 151 5550 0142",
         "email": "ana.foerster@example.com",
         "url": "https://www.example.com/people/ana-foerster",
-        "note": LONG,
+        "note": LONG + "x" * more,
     }
     return [
         {"name": name, "value": value, "params": {}, "circles": ["*"]}
@@ -83,6 +83,26 @@ def seed(holders: int, cards: int, pending: int) -> dict[str, object]:
     return {"card": str(made[0].pk), "people": [user.pk for user in people]}
 
 
+def seed_other() -> str:
+    """A card that one other person holds: tokens `token-other-owner` and `token-other`."""
+    from accounts.models import Device, User
+    from bindings.models import Binding
+    from cards.models import Card
+
+    owner, holder = (User.objects.create_user(f"{n}@example.org", name=n) for n in ("eve", "max"))
+    for user, token in ((owner, "token-other-owner"), (holder, "token-other")):
+        Device.objects.create(
+            user=user,
+            platform="android",
+            identifier_hash=token,
+            token_hash=Device.hash_token(token),
+        )
+    card = Card(owner=owner, fn="Eve", properties=properties("Chief"))
+    card.save()
+    Binding.objects.create(card=card, holder=holder, view=card.view_for([]), rev=1, held_rev=1)
+    return str(card.pk)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name in ("holders", "cards", "pending"):
@@ -90,7 +110,8 @@ def main() -> None:
     wanted = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cardsite.settings")
     django.setup()
-    print(json.dumps(seed(wanted.holders, wanted.cards, wanted.pending)))
+    other = seed_other()
+    print(json.dumps({**seed(wanted.holders, wanted.cards, wanted.pending), "other": other}))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import psycopg
+from redis import Redis
 
 from bench.crowd import MARKER, Task
 from bench.seed import properties
@@ -24,22 +25,38 @@ from tests.servers import (
     running_redis,
 )
 
+NOTHING = Task("", [], [], ("", 0), [], b"")
+
 
 class System(NamedTuple):
     """Something that runs: what the crowd does with it, whose CPU counts (name -> process), and
-    how many acknowledgements of the trigger's change are still to be stored, if it stores any."""
+    how many acknowledgements of the trigger's change are still to be stored, if it stores any.
+    What somebody else does, who has nothing to do with the crowd's card; what PostgreSQL answers
+    to a question for a number, and how many clients Redis has."""
 
     task: Task
     groups: dict[str, int]
     unstored: Callable[[], int] | None = None
+    bystander: Task = NOTHING
+    ask: Callable[[str], int] = lambda question: 0
+    connected: Callable[[], int] = lambda: 0
 
 
 @contextmanager
 def product(
-    devices: int, processes: int = 1, *, alone: bool = False, cards: int = 1, pending: int = 0
+    devices: int,
+    processes: int = 1,
+    *,
+    alone: bool = False,
+    cards: int = 1,
+    pending: int = 0,
+    absent: int = 0,
+    more: int = 0,
 ) -> Iterator[System]:
     """Ours, on PostgreSQL, Redis and Celery. `alone`: only its live path is at work, triggered by
-    a publication; otherwise by a request that changes the first card."""
+    a publication; otherwise by a request that changes the first card. It has as many holders as
+    there are devices in the crowd, and those who are `absent`; it is so many characters longer
+    than others with `more`."""
     with ExitStack() as stack:
         enter = stack.enter_context
         folder = Path(enter(TemporaryDirectory()))
@@ -54,7 +71,7 @@ def product(
             "LOG_LEVEL": "WARNING",
         }
         run_manage(environment, "migrate", "-v0")
-        made = seeded(environment, devices, cards, pending)
+        made = seeded(environment, devices + absent, cards, pending)
         server = Server(folder, **environment)
         stack.callback(server.stop)
         server.start()
@@ -68,10 +85,10 @@ def product(
             command = (sys.executable, "-m", *publish, *range_of_people)
             enter(running(*command, port=trigger_port, cwd=ROOT, env={**os.environ, **environment}))
         else:
-            trigger = patch(made["card"])
+            trigger = patch(made["card"], "token-owner", more)
             groups |= {"worker": server.processes["worker"].pid, "postgres": postgres.pid}
         yield System(
-            Task(
+            task := Task(
                 "websocket",
                 [("127.0.0.1", server.port)],
                 tokens(devices),
@@ -81,7 +98,12 @@ def product(
                 pending,
             ),
             groups,
-            None if alone else lambda: unstored(database),
+            None if alone else lambda: ask(database, UNSTORED),
+            task._replace(
+                tokens=["token-other"], trigger=patch(made["other"], "token-other-owner")
+            ),
+            lambda question: ask(database, question),
+            lambda: connected(redis.address),
         )
 
 
@@ -101,11 +123,8 @@ def running_postgresql_process() -> Iterator[Process]:
 
 @contextmanager
 def running_redis_process() -> Iterator[Process]:
-    with running_redis() as address:
-        from redis import Redis
-
-        with Redis.from_url(address) as asking:
-            yield Process(int(asking.info()["process_id"]), address)
+    with running_redis() as address, Redis.from_url(address) as asking:
+        yield Process(int(asking.info()["process_id"]), address)
 
 
 def seeded(environment: dict[str, str], devices: int, cards: int, pending: int) -> dict[str, Any]:
@@ -115,27 +134,36 @@ def seeded(environment: dict[str, str], devices: int, cards: int, pending: int) 
     return dict(json.loads(done.stdout))
 
 
-def unstored(database: "psycopg.Connection[tuple[int]]") -> int:
-    """How many devices of holders have not acknowledged a card as it is now: not how many rows are
-    pending, as those of devices that may still answer are not written at once."""
-    row = database.execute(
-        "SELECT count(*) FROM delivery_offlinemessage JOIN bindings_binding "
-        "ON bindings_binding.id = binding_id JOIN cards_view ON cards_view.id = view_id "
-        "WHERE subject = bindings_binding.card_id AND acknowledged_rev < cards_view.rev"
-    ).fetchone()
+# How many devices of holders have not acknowledged a card as it is now: not how many rows are
+# pending, as those of devices that may still answer are not written at once.
+UNSTORED = (
+    "SELECT count(*) FROM delivery_offlinemessage JOIN bindings_binding "
+    "ON bindings_binding.id = binding_id JOIN cards_view ON cards_view.id = view_id "
+    "WHERE subject = bindings_binding.card_id AND acknowledged_rev < cards_view.rev"
+)
+
+
+def ask(database: "psycopg.Connection[tuple[int]]", question: str) -> int:
+    row = database.execute(question.encode()).fetchone()
     assert row
     return row[0]
+
+
+def connected(address: str) -> int:
+    """How many clients a Redis has, but for the one that asks."""
+    with Redis.from_url(address) as asking:
+        return int(asking.info()["connected_clients"]) - 1
 
 
 def tokens(devices: int) -> list[str]:
     return [f"token-{number}" for number in range(devices)]
 
 
-def patch(card: str) -> bytes:
+def patch(card: str, token: str, more: int = 0) -> bytes:
     """The request that changes the card's title to the marker."""
-    body = json.dumps({"properties": properties(MARKER.decode())}).encode()
+    body = json.dumps({"properties": properties(MARKER.decode(), more)}).encode()
     return (
         f"PATCH /api/v1/cards/{card} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        "Authorization: Bearer token-owner\r\nIf-Match: *\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {token}\r\nIf-Match: *\r\nContent-Type: application/json\r\n"
         f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
