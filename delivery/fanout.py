@@ -122,8 +122,10 @@ def take_up() -> Part | None:
 
 @transaction.atomic
 def cut(card: UUID | None = None) -> Part | None:
-    """The next chunk of a card with many holders; the first one begins a pass."""
-    update = CardUpdate.objects.for_update().next(card)
+    """The next chunk of a card with many holders; the first one begins a pass. Whoever was called
+    for a card waits for those who take or end a chunk of it; others pass it over."""
+    updates = CardUpdate.objects.select_for_update(of=("self",), skip_locked=card is None)
+    update = updates.next(card)
     if update is None:
         return None
     if update.pass_rev is None:

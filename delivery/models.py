@@ -90,10 +90,6 @@ class CardUpdateQuerySet(models.QuerySet["CardUpdate"]):
         then = timezone.now() - PATIENCE
         return self.waiting().filter(wanted_at__lt=then, served_at__lt=then)
 
-    def for_update(self) -> Self:
-        """Locked for this transaction; one that somebody else has locked is passed over."""
-        return self.select_for_update(skip_locked=True, of=("self",))
-
     def next(self, card: UUID | None = None) -> "CardUpdate | None":
         """This card's if it waits, or the one that has waited longest; with its card's rev."""
         these = self.filter(pk=card) if card else self.order_by("served_at", "pk")

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+import time
 import uuid
 from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, models
+from django.db import OperationalError, connection, models, transaction
 from django.utils import timezone
 
 from accounts import devices
@@ -239,6 +240,28 @@ def test_a_task_of_a_big_card_calls_for_the_rest(
     tasks.fan_out(str(big.pk))
     assert called == [str(big.pk)]
     assert not CardUpdate.objects.filter(card=big).due().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_waits_for_whoever_has_the_card_for_a_moment(
+    big: Card, wire: RecordingLayer, called: list[Any]
+) -> None:
+    """As it does that ends a chunk. Nobody else would be called for the rest."""
+    holds = threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            CardUpdate.objects.select_for_update().get(card=big)
+            holds.set()
+            time.sleep(0.3)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holds.wait(10)
+    tasks.fan_out(str(big.pk))
+    thread.join()
+    assert called == [str(big.pk)]
 
 
 # Deadlocks
