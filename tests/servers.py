@@ -38,7 +38,12 @@ WORKER += ["--without-heartbeat", "--without-gossip", "--without-mingle"]
 POSTGRESQL = ("listen_addresses=127.0.0.1", "max_connections=300", "shared_buffers=256MB")
 
 # A program that the tests start, and the Debian package that brings it.
-NEEDED = {"chromium": "chromium", "postgres": "postgresql", "redis-server": "redis-server"}
+NEEDED = {
+    "chromium": "chromium",
+    "faketime": "faketime",
+    "postgres": "postgresql",
+    "redis-server": "redis-server",
+}
 
 # How Playwright starts it. As root it has no sandbox; in the background it would call home.
 CHROMIUM: dict[str, Any] = {
@@ -99,6 +104,14 @@ def running(
         finally:
             process.send_signal(stop)
             process.wait(timeout=STARTING_TIME)
+
+
+def faked_clock(clock: Path) -> dict[str, str]:
+    """The environment of a process whose clock is ahead by what this file says, as in `+90`, from
+    one moment to the next."""
+    [library] = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    named = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(clock)}
+    return {**named, "FAKETIME_NO_CACHE": "1"}
 
 
 @contextmanager
