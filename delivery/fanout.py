@@ -23,7 +23,7 @@ from delivery import live, messages, prompts, rows
 from delivery.models import LEASE, CardUpdate, Chunk
 
 MANY = 50  # bindings
-CHUNK = 1000  # bindings; one row upsert, and one publication for each view
+CHUNK = 5000  # bindings; one row upsert, and one publication for each view
 
 turns = count()
 
