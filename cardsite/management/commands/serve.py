@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from cardsite import demo
 
 SILENCE = 45.0  # seconds; networks and proxies give up a connection after a minute
+BACKLOG = 65_535  # connections; the kernel has a limit of its own, net.core.somaxconn
 MAX_FRAME = 64 * 1024  # bytes; an acknowledgement of a thousand cards fits in
 
 
@@ -52,6 +53,7 @@ class Command(BaseCommand):
             host=settings.HOST,
             port=settings.PORT,
             workers=settings.PROCESSES,
+            backlog=BACKLOG,
             lifespan="on",
             ws="delivery.frames:Frames" if settings.READY_FRAMES else "auto",
             ws_max_size=MAX_FRAME,
