@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from bench import live, login, machine, programs, storms
 from tests.servers import ROOT, install_missing, running_postgresql, running_redis
 
-FEW, MANY = (10, 1_000, 10_000), (10, 1_000, 10_000, 100_000)
+FEW, MANY = (100, 1_000, 10_000), (100, 1_000, 10_000, 100_000)
 
 
 def offline() -> None:

@@ -49,6 +49,7 @@ class Client(asyncio.Protocol):
         self.crowd, self.token = crowd, token
         self.rest = b""
         self.is_ready = self.is_lost = False
+        self.settled = asyncio.Event()  # that it is one or the other
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -57,6 +58,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
+        self.settled.set()
         self.crowd.lost += 1
 
     def data_received(self, data: bytes) -> None:
@@ -70,6 +72,7 @@ class Client(asyncio.Protocol):
     def ready(self) -> None:
         if not self.is_ready:
             self.is_ready = True
+            self.settled.set()
             self.crowd.one_is_ready(self.token)
 
     def hello(self) -> bytes:
@@ -414,9 +417,7 @@ class Crowd:
             while token not in self.ready_times:
                 try:
                     await self.open(number, token)
-                    client = self.clients[token]
-                    while not (client.is_lost or client.is_ready):  # noqa: ASYNC110
-                        await asyncio.sleep(0.1)
+                    await self.clients[token].settled.wait()
                 except OSError:
                     await asyncio.sleep(1)
                 failures += token not in self.ready_times

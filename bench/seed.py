@@ -36,8 +36,8 @@ def seed(holders: int, cards: int, pending: int) -> dict[str, object]:
     from accounts.models import Device, User
     from bindings.models import Binding
     from cards.models import Card
-    from delivery import fanout
-    from delivery.models import Mailbox, OfflineMessage
+    from delivery import fanout, rows
+    from delivery.models import CardUpdate, Mailbox, OfflineMessage
 
     people = User.objects.bulk_create(
         User(email=f"h{n}@example.org", username=f"h{n}", name=f"Holder {n}")
@@ -71,8 +71,10 @@ def seed(holders: int, cards: int, pending: int) -> dict[str, object]:
     Mailbox.objects.bulk_create(
         Mailbox(device=each, filled_at=each.created_at) for each in Device.objects.all()
     )
-    fanout.run_all()
+    for side in rows.PERSON:
+        rows.must_have(Binding.objects.filter(card__in=made), side)
     OfflineMessage.objects.update(acknowledged_rev=F("rev"))
+    CardUpdate.objects.update(done_rev=F("rev"))
     for card in made[:pending]:
         card.properties = properties("President")
         card.save()
