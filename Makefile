@@ -23,8 +23,7 @@ run-production: .venv/run
 
 test: .venv/test
 	@$(BIN)/python -m tests.servers --install
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory -j2 test-embedded test-production
+	@$(MAKE) --no-print-directory -j3 lint test-embedded test-production
 
 # Side by side, as many of the tests wait for servers of theirs.
 test-embedded:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -28,8 +29,11 @@ PASSWORD = "correct-horse-battery"
 
 
 def pytest_configure() -> None:
-    """Before there are workers: they find it in their environment."""
+    """Before there are workers: they find it in their environment. The processes that a worker
+    starts are not counted: they run what others cover, and would take twice as long."""
     servers.shared_folder()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 @pytest.hookimpl(trylast=True)

@@ -32,6 +32,8 @@ from delivery import fanout
 from tests.conftest import api_of, make_card, make_device, make_person
 from tests.rest import API, all_rows, refused
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 schema = schemathesis.openapi.from_wsgi(f"{API}/schema", get_wsgi_application())
 OPEN = {"/api/v1/signup", "/api/v1/session", "/api/v1/docs", "/api/v1/schema"}
 CODE = "01AB01CD01EF"

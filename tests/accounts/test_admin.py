@@ -31,6 +31,8 @@ from tests.staff import (
     said,
 )
 
+pytestmark = pytest.mark.usefixtures("uncounted")
+
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 EMPTY = {"push_notifications.WNSDevice", "push_notifications.WebPushDevice", "auth.Group"}
 ROOMS = {"accounts", "cards", "bindings", "delivery"}
