@@ -1,7 +1,6 @@
 """The ASGI application: pages and API, the WebSocket, and the workers that live with the server."""
 
 import asyncio
-import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -15,6 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 
+from cardsite.garbage import spare_the_collector  # noqa: E402
 from cardsite.handler import Handler  # noqa: E402
 from delivery import engine, live  # noqa: E402
 from delivery.batch import in_thread  # noqa: E402
@@ -38,14 +38,6 @@ async def lifespan(
         task.cancel()
     await asyncio.to_thread(engine.stop, workers)
     await send({"type": "lifespan.shutdown.complete"})
-
-
-def spare_the_collector() -> None:
-    """What has been loaded stays, and need not be looked through for garbage again; a burst of
-    messages makes much that is soon gone by itself."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 SOCKETS = [path("ws/v1/", cast(Any, websocket)), re_path("", cast(Any, nowhere))]

@@ -10,8 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, models, transaction
-from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from accounts.models import Device
@@ -81,25 +81,20 @@ def insert_selected(
 
 def write_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: Any) -> None:
     """See to it that each of the devices has a message with this rev at least, or has it."""
-    # Not NOT EXISTS: PostgreSQL may make that a join, and look through all messages of a device,
-    # which an owner's may have a hundred thousand of, for each of the bindings.
-    there = OfflineMessage.objects.filter(
-        device=OuterRef("to_device"), subject=OuterRef(subject), binding=OuterRef("pk")
-    ).values(newest=Greatest("rev", "acknowledged_rev"))
-    known = Coalesce(Subquery(there), -1)
     insert_selected(
         OfflineMessage,
-        bindings.annotate(to_device=device, wanted=rev, known=known).filter(wanted__gt=F("known")),
+        bindings,
         {
-            "device_id": F("to_device"),
+            "device_id": device,
             "subject": F(subject),
             "binding_id": F("id"),
-            "rev": F("wanted"),
+            "rev": rev,
             "acknowledged_rev": Value(0),
             "created_at": Value(timezone.now(), models.DateTimeField()),
         },
-        "ON CONFLICT (device_id, subject, binding_id) DO UPDATE SET "
-        f"rev = {LARGER}(delivery_offlinemessage.rev, excluded.rev)",
+        "ON CONFLICT (device_id, subject, binding_id) DO UPDATE SET rev = excluded.rev "
+        f"WHERE excluded.rev > {LARGER}(delivery_offlinemessage.rev, "
+        "delivery_offlinemessage.acknowledged_rev)",
     )
 
 
