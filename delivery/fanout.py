@@ -202,9 +202,9 @@ def tell(part: Part, breath: float = 0.0) -> None:
     changed = list(ours.complete()) if has_changed else []
     told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
     publish_cards(part.views, [row for row in part.rows if row.binding not in told])
-    if breath and part.chunk is None and len(part.rows) >= MANY:
+    if waits := bool(breath) and part.chunk is None and len(part.rows) >= MANY:
         time.sleep(breath)
-    write_rows({"holder": part.bindings(), **({"owner": ours} if changed else {})})
+    write_rows({"holder": part.bindings(), **({"owner": ours} if changed else {})}, heard=waits)
     publish_bindings(changed, told)
 
 
@@ -217,10 +217,11 @@ def publish_cards(views: Views, rows: list[Row]) -> None:
         live.publish(holders[pk], messages.of_view(views[pk].card, views[pk]))
 
 
-def write_rows(told: dict[str, QuerySet[Binding]]) -> None:
-    """What every device of the holders of these bindings, or of their owners, must have."""
+def write_rows(told: dict[str, QuerySet[Binding]], *, heard: bool = False) -> None:
+    """What every device of the holders of these bindings, or of their owners, must have. Whether
+    most of them had the time to say so."""
     for side, those in told.items():
-        rows.must_have(those, side)
+        rows.must_have(those, side, mostly_has=heard)
         if prompts.configured():
             rows.prompt(those, side, timezone.now() + settings.PROMPT_GRACE)
 

@@ -10,8 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, models, transaction
-from django.db.models import Case, F, QuerySet, Value, When
-from django.db.models.functions import Greatest
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from accounts.models import Device
@@ -99,17 +99,27 @@ def write_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: 
 
 
 @again_if_deadlocked
-def must_have(bindings: QuerySet[Binding], side: str) -> None:
+def must_have(bindings: QuerySet[Binding], side: str, *, mostly_has: bool = False) -> None:
     """Every active device on this side ("holder" or "owner") of the bindings must have their
-    rev."""
+    rev. Where most have said that they have it, it is cheaper to look for that first than to let
+    each row be locked by a conflict; where few have, it is dearer."""
     devices = f"{PERSON[side]}__devices"
+    subject, rev = ("card_id", FOLLOWED) if side == "holder" else ("id", F("rev"))
     active = {f"{devices}__id__isnull": False, f"{devices}__revoked_at": None}
-    write_messages(
-        bindings.filter(**active),
-        device=F(f"{devices}__id"),
-        subject="card_id" if side == "holder" else "id",
-        rev=FOLLOWED if side == "holder" else F("rev"),
+    theirs = bindings.filter(**active).annotate(to_device=F(f"{devices}__id"))
+    if mostly_has:
+        theirs = theirs.alias(known=known(subject)).filter(known__lt=rev)
+    write_messages(theirs, device=F("to_device"), subject=subject, rev=rev)
+
+
+def known(subject: str) -> Coalesce:
+    """The rev that the row of `to_device` has; -1 without one. Not a NOT EXISTS: PostgreSQL may
+    make that a join, and look through all messages of a device, which an owner's may have a
+    hundred thousand of, for each of the bindings."""
+    there = OfflineMessage.objects.filter(
+        device=OuterRef("to_device"), subject=OuterRef(subject), binding=OuterRef("pk")
     )
+    return Coalesce(Subquery(there.values(newest=Greatest("rev", "acknowledged_rev"))), -1)
 
 
 def prompt(bindings: QuerySet[Binding], side: str, due_at: Any) -> None:
