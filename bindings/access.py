@@ -1,9 +1,11 @@
 """Which bindings, circles, offers and people a person may open: those that are theirs."""
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Circle, User
 from bindings.models import Binding, Block, Invitation, Request
+from cards.models import View
+from cards.search import folded, terms
 
 
 def held_by(person: User) -> QuerySet[Binding]:
@@ -49,3 +51,35 @@ def known_to(person: User) -> QuerySet[User]:
         | Exists(Binding.objects.filter(card__owner=them, holder=person))
         | Exists(Request.objects.filter(sender=them, recipient=person))
     )
+
+
+# Among the cards one holds
+
+
+def found(held: QuerySet[Binding], wanted: str) -> QuerySet[Binding]:
+    """Those in which all of this is found: on the card as the holder sees it, or in what the
+    holder keeps beside it."""
+    for term in terms(wanted):
+        beside = Q(nickname__icontains=term) | Q(note__icontains=term)
+        held = held.filter(Q(view__search__contains=term) | beside)
+    return held
+
+
+def tagged(held: QuerySet[Binding], tag: str) -> QuerySet[Binding]:
+    """In one way on each database: as JSON is stored in another form in each, they are read."""
+    having = [pk for pk, tags in held.exclude(tags=[]).values_list("pk", "tags") if tag in tags]
+    return held.filter(pk__in=having)
+
+
+def tags_of(person: User) -> list[str]:
+    """All that this person has given to cards."""
+    lists = held_by(person).exclude(tags=[]).values_list("tags", flat=True)
+    return sorted({tag for tags in lists for tag in tags}, key=folded)
+
+
+def in_circle(held: QuerySet[Binding], person: User, circle: str) -> QuerySet[Binding]:
+    """The cards of those whom this person has in the circle."""
+    views = View.objects.filter(card__owner=person).values_list("pk", "circles")
+    through = [pk for pk, circles in views if circle in circles]
+    them = Binding.objects.active().filter(card__owner=person, view__in=through)
+    return held.filter(card__owner__in=them.values("holder"))

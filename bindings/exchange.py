@@ -13,7 +13,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.db.models.functions import Greatest, Lower
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,7 +29,7 @@ from bindings.models import (
     Request,
     blocked_between,
 )
-from cards.models import EVERYONE, Card, View
+from cards.models import EVERYONE, Card, View, digest_of
 
 
 class Gone(Exception):
@@ -246,6 +246,27 @@ def block(blocker: User, blocked: User) -> Block:
         Q(sender=blocker, recipient=blocked) | Q(sender=blocked, recipient=blocker)
     ).update(decided_at=timezone.now())
     return made
+
+
+class Reached(NamedTuple):
+    """How many of those who hold a card a change would be seen by, and how many not."""
+
+    see: int
+    do_not: int
+
+
+def reached_by(draft: Card) -> Reached:
+    """Whose copies would change if the card were saved like this. Of a draft that is not to be
+    saved."""
+    holders = Binding.objects.active().filter(card=draft.pk).order_by()
+    counts = dict(holders.values_list("view").annotate(Count("pk")))
+    views = View.objects.in_bulk(counts)
+    see = sum(
+        counts[pk]
+        for pk, view in views.items()
+        if view.digest != digest_of(draft.visible_to(view.circles))
+    )
+    return Reached(see, sum(counts.values()) - see)
 
 
 @transaction.atomic

@@ -15,7 +15,6 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -31,12 +30,16 @@ from bindings import exchange
 from bindings.access import (
     blocks_of,
     circles_of,
+    found,
     given_by,
     held_by,
+    in_circle,
     invitations_of,
     known_to,
     requests_from,
     requests_to,
+    tagged,
+    tags_of,
 )
 from bindings.api import ways_in
 from bindings.forms import (
@@ -49,13 +52,16 @@ from bindings.forms import (
     PrivateForm,
 )
 from bindings.models import Binding
-from cards import vcard
-from cards.access import own_card, own_cards, user_of
+from cards import history, vcard
+from cards.access import base_of, own_card, own_cards, user_of
 from cards.face import Face
-from cards.forms import FirstCardForm
+from cards.forms import CardForm, FirstCardForm
+from cards.models import Card
 from cards.renderers import properties_of
 
 PAGE = 50  # cards or holders on one page
+BY_NAME = ("view__sort", "pk")
+ORDERS = {"name": BY_NAME, "new": ("-created_at", "pk")}
 
 Page = Callable[..., HttpResponse]
 
@@ -96,19 +102,32 @@ def shown(binding: Binding) -> tuple[Binding, Face]:
     return binding, Face.of(binding.card.visible_to(binding.view.circles))
 
 
+def asked(request: HttpRequest, name: str) -> str:
+    """What the address says; a NUL, which PostgreSQL refuses, is in no text."""
+    return request.GET.get(name, "").replace("\0", "").strip()
+
+
 @login_required
 def held_list(request: HttpRequest) -> HttpResponse:
-    person, wanted = user_of(request), request.GET.get("q", "").replace("\0", "").strip()
-    held = held_by(person)
-    if wanted:
-        held = held.filter(Q(card__fn__icontains=wanted) | Q(nickname__icontains=wanted))
-    in_order = held.order_by(Lower("card__fn"), "pk")
+    person = user_of(request)
+    wanted, tag, circle, sort = (asked(request, name) for name in ("q", "tag", "circle", "sort"))
+    held = found(held_by(person), wanted)
+    held = tagged(held, tag) if tag else held
+    held = in_circle(held, person, circle) if circle else held
+    in_order = held.order_by(*ORDERS.get(sort, BY_NAME))
     page = Paginator(in_order, PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
         "held": [shown(binding) for binding in page],
         "wanted": wanted,
+        "narrowed": bool(wanted or tag or circle),
+        "tag": tag,
+        "tags": tags_of(person),
+        "circle": circle,
+        "circles": circles_of(person),
+        "sort": sort,
         "waiting": requests_to(person).count(),
+        "has_card": own_cards(person).exists(),
     }
     return render(request, "bindings/held_list.html", context)
 
@@ -128,7 +147,8 @@ def held_card(request: HttpRequest, pk: UUID) -> HttpResponse:
         form.save()
         messages.success(request, _("Your notes are saved. Only you see them."))
         return redirect("held-card", pk)
-    context = {"binding": binding, "face": face, "form": form}
+    changes = history.seen_through(binding.card, binding.view.circles, binding.held_rev)
+    context = {"binding": binding, "face": face, "form": form, "changes": changes}
     return render(request, "bindings/held_card.html", context)
 
 
@@ -158,6 +178,23 @@ def leave(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 # Who holds one's own
+
+
+@login_required
+@require_POST
+def preview(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
+    """A card as it would look to some of those who hold it, and how many would see a change."""
+    person = user_of(request)
+    card = own_card(request, pk) if pk else Card(owner=person)
+    circles = list(circles_of(person))
+    base = base_of(request, card) if pk else None
+    draft = CardForm(request.POST, card=card, base=base, circles=circles).draft()
+    seen_by = [request.POST.get("as", "")]
+    context = {
+        "face": Face.of(draft.visible_to(seen_by)),
+        "reached": exchange.reached_by(draft) if pk else None,
+    }
+    return render(request, "bindings/preview.html", context)
 
 
 @login_required

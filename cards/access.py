@@ -3,11 +3,12 @@
 from typing import cast
 from uuid import UUID
 
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from accounts.models import User
-from cards.models import Card, CardQuerySet
+from cards.models import Card, CardQuerySet, CardRevision
 
 
 def user_of(request: HttpRequest) -> User:
@@ -24,3 +25,18 @@ def own_card(request: HttpRequest, pk: UUID, *, lock: bool = False) -> Card:
     nobody else writes it until the transaction ends."""
     cards = own_cards(user_of(request))
     return get_object_or_404(cards.select_for_update() if lock else cards, pk=pk)
+
+
+def base_of(request: HttpRequest, card: Card) -> CardRevision:
+    """The revision whose rows are in the form: those were numbered when it was opened. Raises
+    BadRequest for one that the card does not have."""
+    rev = number(request.POST.get("base", str(card.content_rev)))
+    base = card.revisions.filter(rev=rev).first()
+    if base is None:
+        raise BadRequest("No such revision.")
+    return base
+
+
+def number(text: str | None) -> int:
+    """A rev that came with a form; 0, which is none's, for anything else."""
+    return int(text) if text and text.isdecimal() and len(text) < 19 else 0

@@ -269,6 +269,30 @@ class RevisionListView(generics.ListAPIView[CardRevision]):
         return card.revisions.select_related("changed_by")
 
 
+class RevSerializer(serializers.Serializer[Any]):
+    rev = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+
+
+class RestoreView(OwnCards):
+    serializer_class = RevSerializer
+
+    @extend_schema(parameters=[IF_MATCH, ETAG], request=RevSerializer, responses=CardSerializer)
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Make the card again what it was at this revision, as its next one."""
+        card = self.card_to_change()
+        form = RevSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        revision = card.revisions.filter(rev=form.validated_data["rev"]).first()
+        if revision is None:
+            raise serializers.ValidationError({"rev": _("The card has no such revision.")})
+        card.changed_by, card.changed_via = user_of(request), Door.API
+        try:
+            card.restore(revision)
+        except StaleCard as error:
+            raise PreconditionFailed from error
+        return self.answer(card)
+
+
 class ImportedSerializer(serializers.Serializer[Any]):
     """What became of each vCard of a file, in its order."""
 
@@ -382,5 +406,6 @@ urlpatterns = [
     path("cards/import", ImportView.as_view(), name="api-import"),
     path("cards/<uuid:pk>", CardView.as_view(), name="api-card"),
     path("cards/<uuid:pk>/photo", PhotoView.as_view(), name="api-photo"),
+    path("cards/<uuid:pk>/restore", RestoreView.as_view(), name="api-restore"),
     path("cards/<uuid:pk>/revisions", RevisionListView.as_view(), name="api-revisions"),
 ]

@@ -2,7 +2,7 @@
 use for them, and a view as lines of label, text and, where it is safe, a link."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple, Self
@@ -67,6 +67,7 @@ class Kind:
     label: Words
     parts: dict[int, Words] = field(default_factory=dict)
     types: tuple[str, ...] = ()
+    shared: bool = False
     many: bool = False
     long: bool = False
     inputmode: str = "text"
@@ -81,15 +82,16 @@ KINDS: dict[str, Kind] = {
     "tel": Kind(
         _("Phone"),
         types=("cell", "work", "home", "work,cell", "work,fax", "home,fax"),
+        shared=True,
         inputmode="tel",
         text=number,
         href=to_call,
     ),
-    "email": Kind(_("Email"), types=PLACES, inputmode="email", href=to_write),
-    "title": Kind(_("Job title")),
-    "org": Kind(_("Organization"), parts={0: _("Organization"), 1: _("Department")}),
-    "role": Kind(_("Role")),
-    "url": Kind(_("Website"), types=PLACES, inputmode="url", href=to_visit),
+    "email": Kind(_("Email"), types=PLACES, shared=True, inputmode="email", href=to_write),
+    "title": Kind(_("Job title"), shared=True),
+    "org": Kind(_("Organization"), parts={0: _("Organization"), 1: _("Department")}, shared=True),
+    "role": Kind(_("Role"), shared=True),
+    "url": Kind(_("Website"), types=PLACES, shared=True, inputmode="url", href=to_visit),
     "adr": Kind(
         _("Address"),
         parts={
@@ -186,17 +188,20 @@ class Face:
 
     @classmethod
     def of(cls, view: dict[str, Any]) -> Self:
-        labels = own_labels(view["properties"])
-        named = [
-            (each["name"], line_of(each, labels))
-            for each in view["properties"]
-            if each["name"] != "x-ablabel"
-        ]
+        named = named_lines(view["properties"])
         lines = [line for _name, line in named]
         return cls(view["fn"], view["photo"], lines, dict(reversed(named)))
 
 
-def own_labels(properties: Iterable[dict[str, Any]]) -> dict[str, str]:
+def named_lines(properties: Sequence[Mapping[str, Any]]) -> list[tuple[str, Line]]:
+    """Each property's name and its line; what only labels others is none."""
+    labels = own_labels(properties)
+    return [
+        (each["name"], line_of(each, labels)) for each in properties if each["name"] != "x-ablabel"
+    ]
+
+
+def own_labels(properties: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """What address books of Apple call a property of the same group: group to label."""
     return {
         group: str(each["value"]).removeprefix("_$!<").removesuffix(">!$_")
@@ -206,7 +211,7 @@ def own_labels(properties: Iterable[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def line_of(each: dict[str, Any], labels: dict[str, str]) -> Line:
+def line_of(each: Mapping[str, Any], labels: dict[str, str]) -> Line:
     kind, params = kind_of(each["name"]), each["params"]
     label = labels.get("".join(params.get("group", [])[:1])) or str(kind.label)
     if types := spoken_types(params.get("type", [])):

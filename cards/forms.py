@@ -5,6 +5,7 @@ components, whole unknown properties) is kept as it was.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import Any, cast
 
 from django import forms
@@ -21,6 +22,17 @@ from cards.models import EVERYONE, Card, CardRevision, Door, Property, StaleCard
 
 MAX_ROWS = 1000
 FIRST_ROWS = ("tel", "email", "title", "org")  # empty rows that a new card begins with
+
+
+def proposed(name: str) -> dict[str, Any]:
+    """What a new row of this kind begins with. Who would see it is ticked before their eyes."""
+    return {"name": name, "circles": [EVERYONE] if KINDS[name].shared else []}
+
+
+def first_rows(person: User) -> list[dict[str, Any]]:
+    """What a new card begins with."""
+    rows = [proposed(name) for name in FIRST_ROWS]
+    return [{**row, "part0": person.email} if row["name"] == "email" else row for row in rows]
 
 
 class CirclesField(forms.MultipleChoiceField):
@@ -54,6 +66,7 @@ class PropertyForm(forms.Form):
     """One property. `original` is what the card has in this row; a new row has none."""
 
     name = forms.CharField(required=False, widget=forms.HiddenInput)
+    order = forms.IntegerField(required=False, widget=forms.HiddenInput)
     type = forms.ChoiceField(label=_("Type"), required=False)
     circles = CirclesField(label=_("Who sees it"), required=False)
     remove = forms.BooleanField(label=_("Remove"), required=False)
@@ -193,9 +206,14 @@ class Rows(forms.BaseFormSet[PropertyForm]):
         original = self.originals[cast(int, index)] if known else None
         return {**super().get_form_kwargs(index), "original": original}
 
+    def place(self, row: PropertyForm) -> int:
+        """Where it was moved to, or it has always been."""
+        order = row.cleaned_data.get("order")
+        return self.forms.index(row) if order is None else cast(int, order)
+
     def properties(self) -> list[Property]:
         """What the card has from now on. Originals without a row in the form stay."""
-        written = [row.result for row in self.forms if row.result]
+        written = [row.result for row in sorted(self.forms, key=self.place) if row.result]
         return [*written, *self.originals[len(self.forms) :]]
 
 
@@ -257,7 +275,7 @@ class CardForm(forms.Form):
         cast(CirclesField, self.fields["photo_circles"]).choices = audience(circles)
         if not card.photo:
             del self.fields["remove_photo"]
-        new = [{"name": name} for name in FIRST_ROWS] if base is None else []
+        new = first_rows(card.owner) if base is None else []
         self.rows = RowSet(
             data,
             originals=written.properties,
@@ -281,6 +299,19 @@ class CardForm(forms.Form):
     def is_valid(self) -> bool:
         return self.rows.is_valid() and super().is_valid()
 
+    def draft(self) -> Card:
+        """The card as it would be saved, as far as what is typed can be read. Not to be saved."""
+        draft = copy(self.card)
+        for row in self.rows.forms:
+            row.full_clean()
+        self.full_clean()
+        draft.fn = self.data.get("fn", "")
+        draft.properties = self.rows.properties()
+        draft.photo_circles = self.cleaned_data.get("photo_circles", [])
+        if self.cleaned_data.get("remove_photo"):
+            draft.photo = ""
+        return draft
+
     def show_again(self, seen: int) -> None:
         """Keep what was typed; saved once more, it is written over the rev `seen`."""
         data = cast(QueryDict, self.data).copy()
@@ -293,7 +324,7 @@ class CardForm(forms.Form):
         form, card = self.cleaned_data, self.card
         if card.rev:
             card = Card.objects.select_for_update().get(pk=card.pk)
-            if newest_rev(card) != form["seen"]:
+            if card.content_rev != form["seen"]:
                 raise StaleCard(card.pk)
         card.fn, card.label, card.properties = form["fn"], form["label"], self.rows.properties()
         if form["photo"] or form.get("remove_photo"):
@@ -302,13 +333,6 @@ class CardForm(forms.Form):
         card.changed_by, card.changed_via = person, Door.WEB
         card.save()
         return card
-
-
-def newest_rev(card: Card) -> int:
-    """The rev of the card's content. An exchange moves the card's own rev and changes nothing of
-    what its owner edits, so it must not get in the way of an edit."""
-    newest = card.revisions.first()
-    return newest.rev if newest else 0
 
 
 class FirstCardForm(forms.Form):

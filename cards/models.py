@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cards import photos
+from cards.search import LONGEST, search_text, sort_text
 
 EVERYONE = "*"
 NEVER_CHANGED = "A revision is never changed."
@@ -107,12 +108,16 @@ class Content(models.Model):
                 for each in self.properties
                 if not audience.isdisjoint(each["circles"])
             ],
-            "photo": (
-                reverse("photo", args=[self.photo])
-                if self.photo and not audience.isdisjoint(self.photo_circles)
-                else None
-            ),
+            "photo": None if audience.isdisjoint(self.photo_circles) else self.photo_url,
         }
+
+    def for_owner(self) -> dict[str, Any]:
+        """All of it, in the same form."""
+        return {"fn": self.fn, "properties": self.properties, "photo": self.photo_url}
+
+    @property
+    def photo_url(self) -> str | None:
+        return reverse("photo", args=[self.photo]) if self.photo else None
 
 
 class Card(Content):
@@ -164,6 +169,13 @@ class Card(Content):
             )
             View.objects.move([view for view in self.views.all() if view.follows(self)])
 
+    @property
+    def content_rev(self) -> int:
+        """The rev of its content. An exchange moves the card's own rev and changes nothing of what
+        its owner edits, so it must not get in the way of an edit."""
+        newest = self.revisions.first()
+        return newest.rev if newest else 0
+
     def content_differs(self, stored: "Card | None") -> bool:
         return (
             stored is None
@@ -173,6 +185,18 @@ class Card(Content):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError("A card is retired, with retire(), so that every copy is taken back.")
+
+    def restore(self, revision: "CardRevision") -> None:
+        """Become again what that revision was, as the next rev. Circles that are no more see
+        nothing of it. Raises StaleCard as `save()` does."""
+        there = {EVERYONE, *(str(pk) for pk in self.owner.circles.values_list("pk", flat=True))}
+        self.label, self.fn, self.photo = revision.label, revision.fn, revision.photo
+        self.photo_circles = [each for each in revision.photo_circles if each in there]
+        self.properties = [
+            {**each, "circles": [circle for circle in each["circles"] if circle in there]}
+            for each in revision.properties
+        ]
+        self.save()
 
     def retire(self) -> None:
         """Take the card back for good. The row stays, empty, until every copy is gone; its
@@ -192,11 +216,13 @@ class Card(Content):
         known = self.views.filter(circles=wanted).first()
         if known:
             return known
-        digest = digest_of(self.visible_to(wanted))
+        view = View(card=self, circles=wanted, rev=self.rev)
+        view.show(self.visible_to(wanted))
         # What others see just the same has not changed by being shown to somebody else.
-        twin = self.views.filter(digest=digest).first()
-        rev = twin.rev if twin else self.rev
-        return self.views.create(circles=wanted, rev=rev, digest=digest)
+        twin = self.views.filter(digest=view.digest).first()
+        view.rev = twin.rev if twin else self.rev
+        view.save()
+        return view
 
 
 class CardRevisionQuerySet(models.QuerySet["CardRevision"]):
@@ -238,8 +264,8 @@ class ViewQuerySet(models.QuerySet["View"]):
         `bulk_update` needs half a millisecond for each to put its statement together."""
         with connection.cursor() as cursor:
             cursor.executemany(
-                "UPDATE cards_view SET rev = %s, digest = %s WHERE id = %s",
-                [(view.rev, view.digest, view.pk) for view in views],
+                "UPDATE cards_view SET rev = %s, digest = %s, sort = %s, search = %s WHERE id = %s",
+                [(view.rev, view.digest, view.sort, view.search, view.pk) for view in views],
             )
 
 
@@ -255,6 +281,8 @@ class View(models.Model):
     circles = models.JSONField(default=list, blank=True)
     rev = models.PositiveBigIntegerField()
     digest = models.CharField(max_length=64, blank=True)
+    sort = models.CharField(max_length=LONGEST, blank=True, default="", editable=False)
+    search = models.TextField(blank=True, default="", editable=False)
 
     objects = ViewQuerySet.as_manager()
 
@@ -270,11 +298,17 @@ class View(models.Model):
 
     def follows(self, card: Card) -> bool:
         """Take over the card's rev if what these circles see has changed; whether it has."""
-        digest = digest_of(None if card.retired_at else card.visible_to(self.circles))
-        if digest == self.digest:
+        shown = None if card.retired_at else card.visible_to(self.circles)
+        if digest_of(shown) == self.digest:
             return False
-        self.rev, self.digest = card.rev, digest
+        self.rev = card.rev
+        self.show(shown)
         return True
+
+    def show(self, shown: dict[str, Any] | None) -> None:
+        """Note what these circles see: how to tell it from other content, and what finds it."""
+        self.digest = digest_of(shown)
+        self.sort, self.search = (sort_text(shown), search_text(shown)) if shown else ("", "")
 
 
 def digest_of(view: dict[str, Any] | None) -> str:

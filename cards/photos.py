@@ -38,6 +38,12 @@ def store(card: "Card", picture: bytes) -> str:
     return name
 
 
+def copied(name: str, card: "Card") -> str:
+    """Keep the same picture for another card; the name it has there."""
+    with default_storage.open(path_of(name)) as picture:
+        return store(card, picture.read())
+
+
 def forget(names: Iterable[str]) -> None:
     for name in names:
         default_storage.delete(path_of(name))

@@ -9,6 +9,9 @@ urlpatterns = [
     path("cards/new/", views.new_card, name="card-new"),
     path("cards/row/", views.new_row, name="card-row"),
     path("cards/<uuid:pk>/", views.edit_card, name="card"),
+    path("cards/<uuid:pk>/history/", views.card_history, name="card-history"),
+    path("cards/<uuid:pk>/restore/", views.restore_card, name="card-restore"),
+    path("cards/<uuid:pk>/duplicate/", views.duplicate_card, name="card-duplicate"),
     path("cards/<uuid:pk>/retire/", views.retire_card, name="card-retire"),
     path("photos/<str:name>", views.photo, name="photo"),
 ]

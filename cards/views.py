@@ -8,32 +8,29 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
 from django.core.files.storage import default_storage
+from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
-from cards.access import own_card, own_cards, user_of
+from cards import history, photos
+from cards.access import base_of, number, own_card, own_cards, user_of
 from cards.face import KINDS, Face
-from cards.forms import MAX_ROWS, CardForm, PropertyForm, circles_of, newest_rev
-from cards.models import Card, CardRevision, Content, Door, StaleCard
+from cards.forms import MAX_ROWS, CardForm, PropertyForm, circles_of, proposed
+from cards.models import Card, CardRevision, Door, StaleCard
 from cards.photos import path_of
 
+REVISIONS = 20  # on one page
+LONGEST_LABEL = 100  # characters
 PHOTO_NAME = re.compile(r"[0-9a-f]{40}\.jpg")
 
 
 @login_required
 def card_list(request: HttpRequest) -> HttpResponse:
-    cards = [(card, Face.of(all_of(card))) for card in own_cards(user_of(request))]
+    cards = [(card, Face.of(card.for_owner())) for card in own_cards(user_of(request))]
     return render(request, "cards/card_list.html", {"cards": cards})
-
-
-def all_of(content: Content) -> dict[str, Any]:
-    """What its owner sees of a card."""
-    photo_url = reverse("photo", args=[content.photo]) if content.photo else None
-    return {"fn": content.fn, "properties": content.properties, "photo": photo_url}
 
 
 @login_required
@@ -48,15 +45,6 @@ def edit_card(request: HttpRequest, pk: UUID) -> HttpResponse:
     return editor(request, card, base_of(request, card))
 
 
-def base_of(request: HttpRequest, card: Card) -> CardRevision:
-    """The revision whose rows are in the form: those were numbered when it was opened."""
-    rev = request.POST.get("base", str(newest_rev(card)))
-    base = card.revisions.filter(rev=int(rev) if rev.isdecimal() and len(rev) < 19 else 0).first()
-    if base is None:
-        raise BadRequest("No such revision.")
-    return base
-
-
 def editor(request: HttpRequest, card: Card, base: CardRevision | None) -> HttpResponse:
     person, now = user_of(request), None
     circles = circles_of(person)
@@ -67,27 +55,38 @@ def editor(request: HttpRequest, card: Card, base: CardRevision | None) -> HttpR
             form.save(person)
         except StaleCard:
             now = own_card(request, card.pk)
-            form.show_again(newest_rev(now))
+            form.show_again(now.content_rev)
         else:
-            messages.success(request, _("Saved. Whoever holds the card gets the new version."))
-            return redirect("cards")
+            return saved(request, card, is_new=base is None)
     page = {
         "card": card,
         "form": form,
         "kinds": KINDS,
-        "now": now and Face.of(all_of(now)),
+        "now": now and Face.of(now.for_owner()),
     }
     return render(request, "cards/card_form.html", page, status=409 if now else 200)
+
+
+def saved(request: HttpRequest, card: Card, *, is_new: bool) -> HttpResponse:
+    """To what comes next: a new card is to be shared, a change to be followed on its way."""
+    if is_new:
+        messages.success(request, _("Your card is ready. Let somebody scan it."))
+        return redirect("share", card.pk)
+    messages.success(request, _("Saved. Whoever holds the card gets the new version."))
+    return redirect("reach", card.pk)
 
 
 def with_another_row(data: Any) -> Any:
     """What was typed, with one more empty row if that was asked for."""
     total = data.get("rows-TOTAL_FORMS", "")
-    if "add" not in data or not total.isdecimal() or int(total) >= MAX_ROWS:
+    known = data.get("kind") in KINDS
+    if "add" not in data or not known or not total.isdecimal() or int(total) >= MAX_ROWS:
         return data
     grown = data.copy()
     grown["rows-TOTAL_FORMS"] = str(int(total) + 1)
-    grown[f"rows-{int(total)}-name"] = data.get("kind", "")
+    for field, value in proposed(data["kind"]).items():
+        row = f"rows-{int(total)}-{field}"
+        grown.setlist(row, value if isinstance(value, list) else [value])
     return grown
 
 
@@ -100,11 +99,60 @@ def new_row(request: HttpRequest) -> HttpResponse:
         raise BadRequest("No such row.")
     row = PropertyForm(
         prefix=f"rows-{int(total)}",
-        initial={"name": kind},
+        initial=proposed(kind),
         original=None,
         circles=circles_of(user_of(request)),
     )
     return render(request, "cards/new_row.html", {"row": row, "total": int(total) + 1})
+
+
+@login_required
+def card_history(request: HttpRequest, pk: UUID) -> HttpResponse:
+    card = own_card(request, pk)
+    revisions = card.revisions.select_related("changed_by")
+    page = Paginator(revisions, REVISIONS).get_page(request.GET.get("page"))
+    shown = list(revisions[max(page.start_index() - 1, 0) : page.end_index() + 1])
+    names = {str(circle.pk): circle.name for circle in circles_of(user_of(request))}
+    changes = [
+        (after, before and history.of_contents(before, after, names))
+        for after, before in zip(page, [*shown[1:], None], strict=False)
+    ]
+    context = {"card": card, "page": page, "changes": changes, "newest": card.content_rev}
+    return render(request, "cards/card_history.html", context)
+
+
+@login_required
+@require_POST
+def restore_card(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Go back to a revision, unless there is a newer one than the page has shown."""
+    person = user_of(request)
+    with transaction.atomic():
+        card = own_card(request, pk, lock=True)
+        revision = get_object_or_404(card.revisions, rev=number(request.POST.get("rev")))
+        if number(request.POST.get("seen")) != card.content_rev:
+            messages.warning(request, _("The card has changed meanwhile: this is what it is now."))
+            return redirect("card-history", card.pk)
+        card.changed_by, card.changed_via = person, Door.WEB
+        card.restore(revision)
+    messages.success(request, _("It is as it was. Whoever holds the card gets it."))
+    return redirect("reach", card.pk)
+
+
+@login_required
+@require_POST
+def duplicate_card(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Another card with the same on it, that nobody holds."""
+    person, card = user_of(request), own_card(request, pk)
+    copy = Card(owner=person, changed_by=person, changed_via=Door.WEB)
+    for name in Card.CONTENT:
+        setattr(copy, name, getattr(card, name))
+    copy.label = (_("Copy of %s") % (card.label or card.fn))[:LONGEST_LABEL]
+    with transaction.atomic():
+        if card.photo:
+            copy.photo = photos.copied(card.photo, copy)
+        copy.save()
+    messages.success(request, _("This is the copy. Nobody holds it yet."))
+    return redirect("card", copy.pk)
 
 
 @login_required

@@ -23,6 +23,7 @@ api: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("", include("cards.urls")),
     path("", include("bindings.urls")),
+    path("", include("delivery.urls")),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),

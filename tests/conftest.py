@@ -38,9 +38,10 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what lies beside this file, about the whole house: it starts servers, takes longest,
-    and would be waited for if it began last."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+    """First what lies beside this file, about the whole house, and what browsers do: it starts
+    servers, takes longest, and would be waited for if it began last."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent not in {here, here / "browser"})
 
 
 @pytest.fixture(autouse=True)

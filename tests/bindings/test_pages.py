@@ -15,6 +15,7 @@ from accounts.models import Circle, User
 from bindings import exchange
 from bindings.models import Binding, Block, Invitation, Request
 from cards.models import Card
+from tests.cards.test_pages import form_of
 from tests.conftest import bind, make_card, make_person, prop
 
 Web = Callable[[User], Client]
@@ -94,11 +95,12 @@ def test_the_list_takes_as_many_queries_with_twenty_cards_as_with_one(
     web: Web, bob: User, held: Binding, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     browser = web(bob)
-    with django_assert_num_queries(5):  # session, person, requests, count, cards
+    # session, person; requests, own cards, tags, circles; count, cards
+    with django_assert_num_queries(8):
         browser.get(reverse("held"))
     for number in range(19):
         bind(make_card(make_person(f"p{number}", f"P {number}"), prop("tel", "1", "*")), bob)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(8):
         browser.get(reverse("held"))
 
 
@@ -534,3 +536,66 @@ def test_nothing_on_a_page_needs_what_the_policy_forbids(
     page = text(web(alice).post(url, {"lifetime": "24", "uses": "1"}))
     for forbidden in (" style=", "<style", " onclick=", "<script>", "javascript:", "//cdn"):
         assert forbidden not in page
+
+
+# What a change would look like
+
+
+def preview(browser: Client, card: Card, seen_as: str = "", **changes: str) -> str:
+    """What the preview shows of the form of a card, with these changes typed into it."""
+    page = browser.get(reverse("card", args=[card.pk]))
+    sent = {**form_of(page, **changes), "as": seen_as}
+    answer = browser.post(reverse("card-preview", args=[card.pk]), sent)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_preview_shows_what_some_circle_would_see(
+    web: Web, alice_card: Card, alice: User, family: Circle
+) -> None:
+    browser = web(alice)
+    text = preview(browser, alice_card, "*", rows__0__part0="+43 1 777")
+    assert "+43 1 777" in text and "+43 664 222" not in text and "hidden from all" not in text
+    text = preview(browser, alice_card, str(family.pk))
+    assert "+43 1 111" in text and "+43 664 222" in text and "hidden from all" not in text
+    alice_card.refresh_from_db()
+    assert (alice_card.rev, alice_card.properties[0]["value"]) == (1, "+43 1 111")
+
+
+def test_the_preview_counts_who_will_see_the_change(
+    web: Web, held: Binding, alice: User, family: Circle, charlie: User
+) -> None:
+    browser, card = web(alice), held.card
+    assert "The one person who holds this card sees no change." in preview(browser, card)
+    changed = preview(browser, card, rows__0__part0="+43 1 777")
+    assert "One person will see this change." in changed and "will not" not in changed
+    bind(card, charlie, str(family.pk))
+    changed = preview(browser, card, rows__1__part0="+43 664 777")
+    assert "One person will see this change." in changed and "One will not." in changed
+    assert "2 people will see" in preview(browser, card, fn="Alice E.")
+
+
+def test_the_preview_bears_what_is_half_typed(web: Web, alice_card: Card, alice: User) -> None:
+    text = preview(web(alice), alice_card, "*", fn="", rows__0__part0="x" * 100_000)
+    assert "x" * 1000 not in text
+
+
+def test_a_new_card_has_a_preview(web: Web, alice: User) -> None:
+    browser = web(alice)
+    sent = form_of(browser.get(reverse("card-new")), rows__0__part0="+43 1 5")
+    text = browser.post(reverse("card-new-preview"), {**sent, "as": "*"}).content.decode()
+    assert "+43 1 5" in text and "holds this card" not in text
+
+
+@pytest.mark.parametrize("sent", [{}, {"base": "x"}, {"base": "99"}, {"rows-TOTAL_FORMS": "-1"}])
+def test_the_preview_of_garbage_is_refused(
+    web: Web, alice_card: Card, alice: User, sent: dict[str, str]
+) -> None:
+    url = reverse("card-preview", args=[alice_card.pk])
+    assert web(alice).post(url, sent).status_code in {200, 400}  # never 500
+
+
+def test_a_stranger_has_no_preview(web: Web, alice_card: Card, charlie: User) -> None:
+    url = reverse("card-preview", args=[alice_card.pk])
+    assert web(charlie).post(url, {"fn": "x"}).status_code == 404
+    assert web(charlie).get(url).status_code == 405

@@ -1,62 +1,11 @@
-"""The pages in a real browser, against a real server: what changes is seen without a reload."""
+"""What changes is seen without a reload, in a real browser, against a real server."""
 
-from collections.abc import Callable, Iterator
+from playwright.sync_api import Page, expect
 
-import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from cardsite.demo import PASSWORD
-from tests.servers import CHROMIUM, Server, running_server
+from tests.browser.conftest import SignIn
+from tests.servers import Server
 
 AT_ONCE = 1000  # milliseconds that a live change may take
-
-SignIn = Callable[[str], Page]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("browser"), DEMO="1") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Ended with this module: while it runs, its event loop is in the way of other tests'."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**CHROMIUM)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def complaints() -> Iterator[list[str]]:
-    """What the browsers had to complain of, a breach of the policy included: nothing."""
-    heard: list[str] = []
-    yield heard
-    assert heard == []
-
-
-@pytest.fixture
-def sign_in(chromium: Browser, server: Server, complaints: list[str]) -> Iterator[SignIn]:
-    """A window of its own for each person."""
-    contexts = []
-
-    def signed_in(name: str) -> Page:
-        context = chromium.new_context(base_url=server.url)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.extend([said.text] * (said.type == "error")))
-        page.goto("/account/login/")
-        page.get_by_label("Email").fill(f"{name}@example.org")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="Cards I hold")).to_be_visible()
-        return page
-
-    yield signed_in
-    for context in contexts:
-        context.close()
 
 
 def change_phone(page: Page, number: str) -> None:
@@ -77,7 +26,7 @@ def test_a_changed_number_shows_on_the_other_page_without_reload(sign_in: SignIn
     bob.get_by_role("link", name="Alice Example").click()
     bob.evaluate("window.notReloaded = true")
     change_phone(alice, "+43 1 555 8888")
-    expect(bob.get_by_text("+43 1 555 8888")).to_be_visible(timeout=AT_ONCE)
+    expect(bob.locator(".lines").get_by_text("+43 1 555 8888")).to_be_visible(timeout=AT_ONCE)
     assert bob.evaluate("window.notReloaded")
 
 
@@ -116,7 +65,7 @@ def test_rows_are_added_in_place_and_seen_by_whom_they_are_shown(sign_in: SignIn
     row.get_by_label("Family").check()
     expect(alice.get_by_label("Name on the card")).to_have_value("Alice E. Example")
     alice.get_by_role("button", name="Save").last.click()
-    expect(carol.get_by_text("April 12")).to_be_visible(timeout=AT_ONCE)
+    expect(carol.locator(".lines").get_by_text("April 12")).to_be_visible(timeout=AT_ONCE)
 
 
 def test_a_card_that_is_taken_back_leaves_the_open_page(sign_in: SignIn) -> None:

@@ -472,6 +472,35 @@ def test_the_revisions_are_paged(client: APIClient, alice_card: Card) -> None:
     assert (revs, rest["next"]) == ([5, 4, 3, 2, 1], None)
 
 
+def test_a_card_is_put_back_as_a_new_rev(client: APIClient, alice_card: Card) -> None:
+    client.patch(path(alice_card), {"fn": "Other"}, **at(1))
+    answer = client.post(path(alice_card, "/restore"), {"rev": 1}, **at(2))
+    assert (answer.json()["fn"], answer.json()["rev"], answer["ETag"]) == (
+        "Alice Example",
+        3,
+        '"3"',
+    )
+    newest = client.get(path(alice_card, "/revisions")).json()["results"][0]
+    assert (newest["changed_by"], newest["changed_via"]) == ("alice", "api")
+
+
+@pytest.mark.parametrize("rev", [0, -1, 2, 2**63, "x", None, [1], True])
+def test_a_revision_that_is_not_there_puts_nothing_back(
+    client: APIClient, alice_card: Card, rev: Any
+) -> None:
+    before = all_rows()
+    body = {"rev": rev}
+    refused(client.post(path(alice_card, "/restore"), body, format="json", **at(1)), 400)
+    refused(client.post(path(alice_card, "/restore"), {"rev": 1}, format="json"), 428)
+    refused(client.post(path(alice_card, "/restore"), {"rev": 1}, format="json", **at(7)), 412)
+    assert all_rows() == before
+
+
+def test_a_holder_puts_nothing_back(held: Binding, bob: User) -> None:
+    answer = api_of(bob).post(path(held.card, "/restore"), {"rev": 1}, HTTP_IF_MATCH="*")
+    refused(answer, 404)
+
+
 def test_a_holder_sees_no_revisions_and_no_deliveries(held: Binding, bob: User) -> None:
     for more in ("", "/revisions", "/deliveries", "/photo"):
         refused(api_of(bob).get(path(held.card, more)), 404)

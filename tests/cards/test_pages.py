@@ -63,12 +63,14 @@ def test_the_list_has_ones_own_cards_alone(
     assert "no card yet" in page
 
 
-def test_a_new_card_is_hidden_until_it_is_shown_to_somebody(web: Web, alice: User) -> None:
+def test_a_new_card_is_shown_to_those_who_are_ticked(web: Web, alice: User) -> None:
     browser, url = web(alice), reverse("card-new")
     form = form_of(browser.get(url), rows__0__part0="+43 1 5", rows__1__part0="a@example.org")
-    form["rows-1-circles"] = ["*"]
-    assert browser.post(url, form)["Location"] == reverse("cards")
+    assert form["rows-0-circles"] == form["rows-1-circles"] == ["*"]  # proposed
+    form["rows-0-circles"] = []
+    answer = browser.post(url, form)
     card = Card.objects.get(owner=alice)
+    assert answer["Location"] == reverse("share", args=[card.pk])
     assert (card.changed_by, card.changed_via) == (alice, Door.WEB)
     assert [(each["name"], each["circles"]) for each in card.properties] == [
         ("tel", []),
@@ -305,3 +307,18 @@ def test_a_card_reads_as_people_speak() -> None:
         "Assistant: +431",
         "Room: 2.13",
     ]
+
+
+def test_rows_are_saved_in_the_order_they_were_moved_to(
+    web: Web, alice: User, alice_card: Card
+) -> None:
+    edit(web(alice), alice_card, rows__0__order="2", rows__1__order="0", rows__2__order="1")
+    assert [each["name"] for each in alice_card.properties] == ["tel", "note", "tel"]
+    assert alice_card.properties[2]["value"] == "+43 1 111"
+
+
+def test_what_is_proposed_for_a_new_row_depends_on_its_kind(web: Web, alice: User) -> None:
+    browser = web(alice)
+    for kind, ticked in (("tel", True), ("url", True), ("adr", False), ("bday", False)):
+        row = browser.get(reverse("card-row"), {"kind": kind, "rows-TOTAL_FORMS": "4"})
+        assert row.context["row"]["circles"].value() == (["*"] if ticked else [])

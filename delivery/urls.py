@@ -1,0 +1,7 @@
+"""Pages of delivery."""
+
+from django.urls import path
+
+from delivery import views
+
+urlpatterns = [path("cards/<uuid:pk>/reach/", views.card_reach, name="reach")]

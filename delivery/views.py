@@ -1,0 +1,43 @@
+"""The page that shows an owner how far a change has come."""
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models.functions import Lower
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from bindings.access import circles_of, given_by
+from cards import history
+from cards.access import own_card, user_of
+from delivery import reach
+
+PAGE = 50  # holders
+MANY = 5000  # devices; to count more takes longer
+SOON, LATER = 2, 10  # seconds until the page looks again
+
+
+@login_required
+def card_reach(request: HttpRequest, pk: UUID) -> HttpResponse:
+    person, card = user_of(request), own_card(request, pk)
+    given = given_by(person).filter(card=card)
+    page = Paginator(given.order_by(Lower("holder__name"), "pk"), PAGE)
+    holders = page.get_page(request.GET.get("page"))
+    kinds = reach.by_kind(given)
+    have, total = sum(kind.have for kind in kinds), sum(kind.all for kind in kinds)
+    newest, *before = card.revisions.all()[:2]
+    names = {str(circle.pk): circle.name for circle in circles_of(person)}
+    context = {
+        "card": card,
+        "page": holders,
+        "holders": reach.of_each(holders),
+        "kinds": kinds,
+        "have": have,
+        "total": total,
+        "look_again": (SOON if total <= MANY else LATER) if have < total else None,
+        "newest": newest,
+        "before": before[0] if before else None,
+        "differences": history.of_contents(before[0], newest, names) if before else [],
+    }
+    return render(request, "delivery/reach.html", context)

@@ -1,0 +1,103 @@
+"""Windows of Debian's Chromium, each with somebody in it, before a server with the demo people.
+
+Flows of people are tried in both languages: `window` is a window of a visitor who reads one of
+them, and `say` is what the pages say in it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.utils.translation import gettext, override
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cardsite.demo import PASSWORD
+from tests.servers import CHROMIUM, Server, running_server
+
+LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+LANGUAGES = {"en": "en-GB", "zh-hans": "zh-CN"}  # the browser's name of each
+
+SignIn = Callable[[str], Page]
+Say = Callable[[str], str]
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("browser"), DEMO="1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Ended with the module: while it runs, its event loop is in the way of other tests'."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**CHROMIUM)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """What the browsers had to complain of, a breach of the policy included: nothing."""
+    heard: list[str] = []
+    yield heard
+    assert heard == []
+
+
+@pytest.fixture
+def window(chromium: Browser, server: Server, complaints: list[str]) -> Iterator[Open]:
+    """Opens a window of a visitor, apart from all others."""
+    contexts = []
+
+    def opened(**options: Any) -> Page:
+        context = chromium.new_context(base_url=server.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.extend([said.text] * (said.type == "error")))
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def sign_in(window: Open) -> SignIn:
+    """A window of its own for each of the demo people."""
+
+    def signed_in(name: str) -> Page:
+        page = window()
+        page.goto("/account/login/")
+        page.get_by_label("Email").fill(f"{name}@example.org")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Cards I hold")).to_be_visible()
+        return page
+
+    return signed_in
+
+
+@pytest.fixture(params=LANGUAGES)
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def say(language: str) -> Say:
+    """A text of the pages, given in English, in the language of the test."""
+
+    def said(text: str) -> str:
+        with override(language):
+            return gettext(text)
+
+    return said
+
+
+@pytest.fixture
+def screen(language: str) -> dict[str, Any]:
+    """Of somebody who reads this language: a laptop with one of them, a phone with the other."""
+    is_phone = language == "zh-hans"
+    size = PHONE if is_phone else LAPTOP
+    return {"viewport": size, "locale": LANGUAGES[language], "has_touch": is_phone}

@@ -1,0 +1,114 @@
+"""What an owner does with a card, from signing up to going back to what it was."""
+
+from itertools import count
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Open, Say
+
+PASSWORD = "correct-horse-battery"
+numbers = count(1)
+
+
+def sign_up(page: Page, say: Say, name: str) -> None:
+    page.goto("/account/signup/")
+    page.get_by_label(say("Your name")).fill(name)
+    page.locator("[name=email]").fill(f"person{next(numbers)}@example.org")
+    page.locator("[name=password1]").fill(PASSWORD)
+    page.get_by_role("button", name=say("Sign up")).click()
+
+
+def make_first_card(page: Page, say: Say, phone: str) -> None:
+    page.get_by_role("link", name=say("Make my first card")).click()
+    page.get_by_label(say("Phone"), exact=True).fill(phone)
+    expect(page.locator("#preview")).to_contain_text(phone)
+    page.get_by_role("button", name=say("Save")).last.click()
+    expect(page.get_by_text(say("Your card is ready. Let somebody scan it."))).to_be_visible()
+
+
+def link_of(page: Page, say: Say) -> str:
+    page.get_by_role("button", name=say("Make a QR code and a link")).click()
+    return page.locator("#link").input_value()
+
+
+def edit(page: Page, say: Say) -> None:
+    page.goto("/cards/")
+    page.get_by_role("link", name=say("Edit")).click()
+
+
+def test_two_strangers_hold_each_others_cards_in_a_few_steps(
+    window: Open, screen: dict[str, Any], say: Say
+) -> None:
+    dora, emil = window(**screen), window(**screen)
+    sign_up(dora, say, "Dora Muster")
+    make_first_card(dora, say, "+43 1 555 0001")
+    link = link_of(dora, say)
+    emil.goto(link)
+    expect(emil.get_by_text("+43 1 555 0001")).to_be_visible()
+    emil.get_by_role("main").get_by_role("link", name=say("Sign up")).click()
+    emil.get_by_label(say("Your name")).fill("Emil Muster")
+    emil.locator("[name=email]").fill(f"person{next(numbers)}@example.org")
+    emil.locator("[name=password1]").fill(PASSWORD)
+    emil.get_by_role("button", name=say("Sign up")).click()
+    emil.get_by_label(say("Phone")).fill("+43 1 555 0002")
+    emil.get_by_role("button", name=say("Exchange cards")).click()
+    expect(emil.get_by_role("heading", name="Dora Muster")).to_be_visible()
+    edit(dora, say)
+    phone = dora.get_by_label(say("Phone"), exact=True)
+    phone.fill("+43 1 555 0003")
+    expect(dora.locator("#preview .reached")).not_to_be_empty()
+    dora.get_by_role("button", name=say("Save")).last.click()
+    expect(emil.locator(".lines").get_by_text("+43 1 555 0003")).to_be_visible()
+    dora.get_by_role("button", name=say("Undo this change")).click()
+    expect(emil.locator(".lines").get_by_text("+43 1 555 0001")).to_be_visible()
+
+
+def test_the_history_goes_back(window: Open, screen: dict[str, Any], say: Say) -> None:
+    page = window(**screen)
+    sign_up(page, say, "Fritz Muster")
+    make_first_card(page, say, "+43 1 555 0004")
+    for phone in ("+43 1 555 0005", "+43 1 555 0006"):
+        edit(page, say)
+        page.get_by_label(say("Phone"), exact=True).fill(phone)
+        page.get_by_role("button", name=say("Save")).last.click()
+        expect(page.locator("del")).to_be_visible()
+    page.get_by_role("link", name=say("History")).click()
+    page.get_by_role("button", name=say("Go back to this")).last.click()
+    page.goto("/cards/")
+    expect(page.get_by_text("+43 1 555 0004")).to_be_visible()
+
+
+def test_rows_are_moved_by_keyboard(window: Open, screen: dict[str, Any], say: Say) -> None:
+    page = window(**screen)
+    sign_up(page, say, "Gerda Muster")
+    make_first_card(page, say, "+43 1 555 0007")
+    edit(page, say)
+    legends = page.locator("#rows > fieldset > legend")
+    expect(legends).to_have_text([say("Phone"), say("Email")])
+    page.locator("[data-move=down]").first.focus()
+    page.keyboard.press("Enter")
+    expect(legends).to_have_text([say("Email"), say("Phone")])
+    expect(page.locator("[data-move=down]:focus")).to_have_count(1)
+    page.get_by_role("button", name=say("Save")).last.click()
+    expect(page.locator("#reach")).to_be_visible()
+    edit(page, say)
+    expect(legends).to_have_text([say("Email"), say("Phone")])
+
+
+def test_the_preview_is_what_the_chosen_circle_sees(
+    window: Open, screen: dict[str, Any], say: Say
+) -> None:
+    page = window(**screen)
+    sign_up(page, say, "Hanna Muster")
+    page.goto("/circles/")
+    page.locator("[name=name]").fill("Kin")
+    page.locator("main form button[type=submit]").last.click()
+    page.goto("/cards/new/")
+    page.get_by_label(say("Phone"), exact=True).fill("+43 1 555 0008")
+    row = page.locator("#rows fieldset.row").first
+    row.get_by_label(say("Everyone who holds the card")).uncheck()
+    expect(page.locator("#preview")).not_to_contain_text("+43 1 555 0008")
+    row.get_by_label("Kin").check()
+    page.locator("#as").select_option(label="Kin")
+    expect(page.locator("#preview")).to_contain_text("+43 1 555 0008")
