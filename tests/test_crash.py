@@ -6,7 +6,8 @@ twice applied, none older.
 
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,20 +93,35 @@ def api(server: Server, token: str = "") -> httpx.Client:
     return httpx.Client(base_url=f"{server.url}/api/v1/", headers=headers, timeout=30)
 
 
-def edit(server: Server, value: str) -> int:
-    """Change the card over REST; its new rev."""
+@contextmanager
+def owner(server: Server) -> Iterator[tuple[httpx.Client, dict[str, Any]]]:
+    """The owner's laptop, which writes the card that it has just read; and the card."""
     credentials = {"email": "owner@example.org", "password": "correct-horse-battery"}
     terminal = {"platform": "desktop", "identifier": "the-owners-laptop"}
     with api(server) as door:
         token = door.post("session", json={**credentials, "device": terminal}).json()["token"]
     with api(server, token) as door:
         card = door.get("cards").json()["results"][0]
+        door.headers["If-Match"] = f'"{card["rev"]}"'
+        yield door, card
+
+
+def edit(server: Server, value: str) -> int:
+    """Change the card over REST; its new rev."""
+    with owner(server) as (door, card):
         card["properties"][0]["value"] = value
-        answer = door.patch(
-            f"cards/{card['id']}",
-            json={"properties": card["properties"]},
-            headers={"If-Match": f'"{card["rev"]}"'},
-        )
+        answer = door.patch(f"cards/{card['id']}", json={"properties": card["properties"]})
+    return rev_of(answer)
+
+
+def undo(server: Server) -> int:
+    """Put the card back to what it was at first; its new rev."""
+    with owner(server) as (door, card):
+        answer = door.post(f"cards/{card['id']}/restore", json={"rev": 1})
+    return rev_of(answer)
+
+
+def rev_of(answer: httpx.Response) -> int:
     assert answer.status_code == 200, answer.text
     return int(answer.json()["rev"])
 
@@ -131,11 +147,15 @@ def test_a_card_committed_before_the_kill_is_fanned_out_after_the_restart(tmp_pa
         assert news["view"]["properties"][0]["value"] == "after"
 
 
-def test_a_kill_in_the_middle_of_a_fan_out_leaves_nobody_behind(tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_of_an_undo_leaves_nobody_behind(tmp_path: Path) -> None:
+    """The change has come to some when it is undone, and the undoing to some when the power goes."""
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
     with running_server(tmp_path, SEED, PYTHONPATH=str(tmp_path)) as server:
         first = synced(server, 7)
-        rev = edit(server, "after")
+        edit(server, "after")
+        Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
+        rev = undo(server)
+        assert Rows(server).one(NEWEST) < HOLDERS
         Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
         server.kill()
         reached = Rows(server).one(NEWEST)
@@ -146,4 +166,5 @@ def test_a_kill_in_the_middle_of_a_fan_out_leaves_nobody_behind(tmp_path: Path) 
         assert Rows(server).one("SELECT count(*) FROM delivery_offlinemessage") == HOLDERS
         second = synced(server, 7)
         assert [each["rev"] for each in (*first, *second)] == [1, rev]
+        assert second[-1]["view"] == first[-1]["view"]
         assert synced(server, 7) == []

@@ -17,6 +17,9 @@ from tests.servers import CHROMIUM, Server, running_server
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 LANGUAGES = {"en": "en-GB", "zh-hans": "zh-CN"}  # the browser's name of each
 
+# How long to wait is no measure of speed: other tests may have the machine.
+expect.set_options(timeout=20_000)
+
 SignIn = Callable[[str], Page]
 Say = Callable[[str], str]
 Open = Callable[..., Page]

@@ -171,10 +171,10 @@ async def test_a_device_that_comes_between_a_frame_and_its_row_gets_the_change(
     await in_thread(catch_up)(phone)
     said, may_write, write_rows = threading.Event(), threading.Event(), fanout.write_rows
 
-    def slowly(told: Any) -> None:
+    def slowly(told: Any, **how: Any) -> None:
         said.set()
         assert may_write.wait(5)
-        write_rows(told)
+        write_rows(told, **how)
 
     monkeypatch.setattr(fanout, "write_rows", slowly)
     await in_thread(change)(held.card, tel="+43 1 999")
