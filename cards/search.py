@@ -56,7 +56,9 @@ def search_text(view: Mapping[str, Any]) -> str:
 def sort_text(view: Mapping[str, Any]) -> str:
     """The family name and the given name where they are told apart, or the name as it is; Han
     characters stand where their pinyin does."""
-    parts: list[Any] = next((each["value"] for each in view["properties"] if each["name"] == "n"), [])
+    parts: list[Any] = next(
+        (each["value"] for each in view["properties"] if each["name"] == "n"), []
+    )
     named = [" ".join(texts_of(part)) for part in parts[: GIVEN + 1]]
     name = " ".join(filter(None, named)) or view["fn"]
     return folded(pinyin(name)).strip()[:LONGEST]

@@ -148,7 +148,7 @@ def test_a_card_committed_before_the_kill_is_fanned_out_after_the_restart(tmp_pa
 
 
 def test_a_kill_in_the_middle_of_an_undo_leaves_nobody_behind(tmp_path: Path) -> None:
-    """The change has come to some when it is undone, and the undoing to some when the power goes."""
+    """The change has come to some when it is undone, and the undoing to some at the kill."""
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
     with running_server(tmp_path, SEED, PYTHONPATH=str(tmp_path)) as server:
         first = synced(server, 7)
