@@ -3,6 +3,7 @@
 from django.urls import path
 
 from bindings import views
+from cards.audience import AudienceForm
 
 urlpatterns = [
     path("", views.held_list, name="held"),
@@ -12,6 +13,13 @@ urlpatterns = [
     path("held/<uuid:pk>/leave/", views.leave, name="leave"),
     path("cards/new/preview/", views.preview, name="card-new-preview"),
     path("cards/<uuid:pk>/preview/", views.preview, name="card-preview"),
+    path(
+        "cards/<uuid:pk>/audience/preview/",
+        views.preview,
+        {"editing": AudienceForm},
+        name="card-audience-preview",
+    ),
+    path("cards/<uuid:pk>/viewers/", views.viewer_list, name="card-viewers"),
     path("cards/<uuid:pk>/holders/", views.holder_list, name="holders"),
     path("holders/<uuid:pk>/", views.holder, name="holder"),
     path("holders/<uuid:pk>/revoke/", views.revoke, name="revoke"),

@@ -4,7 +4,7 @@ Each opens what is the person's own (bindings/access.py), reads a form, and call
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from types import SimpleNamespace
 from typing import Any, cast
@@ -55,7 +55,7 @@ from bindings.models import Binding
 from cards import history, vcard
 from cards.access import base_of, own_card, own_cards, user_of
 from cards.face import Face
-from cards.forms import CardForm, FirstCardForm
+from cards.forms import CardEdit, CardForm, FirstCardForm
 from cards.models import Card
 from cards.renderers import properties_of
 
@@ -182,19 +182,36 @@ def leave(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def preview(request: HttpRequest, pk: UUID | None = None) -> HttpResponse:
+def preview(
+    request: HttpRequest, pk: UUID | None = None, editing: type[CardEdit] = CardForm
+) -> HttpResponse:
     """A card as it would look to some of those who hold it, and how many would see a change."""
     person = user_of(request)
     card = own_card(request, pk) if pk else Card(owner=person)
     circles = list(circles_of(person))
     base = base_of(request, card) if pk else None
-    draft = CardForm(request.POST, card=card, base=base, circles=circles).draft()
-    seen_by = [request.POST.get("as", "")]
+    draft = editing(request.POST, card=card, base=base, circles=circles).draft()
     context = {
-        "face": Face.of(draft.visible_to(seen_by)),
+        "face": Face.of(draft.visible_to(audience_of(person, request.POST.get("as", "")))),
         "reached": exchange.reached_by(draft) if pk else None,
     }
     return render(request, "bindings/preview.html", context)
+
+
+def audience_of(person: User, viewer: str) -> list[str]:
+    """The circles of one who holds a card of the person, named by the binding; or the one circle
+    that is named."""
+    with suppress(ValueError, Binding.DoesNotExist):
+        return list(given_by(person).get(pk=UUID(viewer)).view.circles)
+    return [viewer]
+
+
+@login_required
+def viewer_list(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The newest of those through whose eyes the owner may look at the card."""
+    given = given_by(user_of(request)).filter(card=own_card(request, pk))
+    newest = given.order_by("-created_at", "pk")[:PAGE]
+    return render(request, "bindings/viewers.html", {"holders": newest})
 
 
 @login_required

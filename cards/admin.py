@@ -106,11 +106,11 @@ def spoken(errors: Any) -> list[str]:
     """The errors of a list of properties, with the place of each, as one list of texts."""
     if isinstance(errors, list):
         return [str(each) for each in errors]
-    return [
-        f"{_('Property %d') % (key + 1) if isinstance(key, int) else key}: {text}"
-        for key, inner in errors.items()
-        for text in spoken(inner)
-    ]
+    return [f"{place(key)}: {text}" for key, inner in errors.items() for text in spoken(inner)]
+
+
+def place(key: int | str) -> str:
+    return _("Property %d") % (key + 1) if isinstance(key, int) else key
 
 
 def faces(content: Content, owner: User) -> SafeString:

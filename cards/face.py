@@ -10,9 +10,8 @@ from urllib.parse import quote
 
 from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy as _in
 
 Words = str | Promise
 
@@ -139,8 +138,8 @@ RARE: dict[str, Kind] = {
 }
 
 TYPES: dict[str, Words] = {
-    "work": _in("type of number or address", "work"),
-    "home": _in("type of number or address", "home"),
+    "work": pgettext_lazy("type of number or address", "work"),
+    "home": pgettext_lazy("type of number or address", "home"),
     "cell": _("mobile"),
     "fax": _("fax"),
     "text": _("text messages"),

@@ -223,12 +223,61 @@ RowSet = cast(
 )
 
 
-class CardForm(forms.Form):
-    """A card with its rows. `base` is the rev whose rows these are; `seen` the newest rev that the
-    person has been shown: it guards what somebody else has written meanwhile."""
+class CardEdit(forms.Form):
+    """A form that changes a card. `base` is the rev that it was made of; `seen` the newest rev that
+    the person has been shown: it guards what somebody else has written meanwhile."""
 
     base = forms.IntegerField(widget=forms.HiddenInput)
     seen = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(
+        self,
+        data: Any = None,
+        files: Any = None,
+        *,
+        card: Card,
+        base: CardRevision | None,
+        circles: Sequence[Circle],
+    ) -> None:
+        rev = base.rev if base else 0
+        super().__init__(data, files, initial={"base": rev, "seen": rev})
+        self.card, self.written = card, base or card
+        self.circles = circles
+
+    def write(self, card: Card) -> None:
+        """Put what the form says on the card."""
+        raise NotImplementedError
+
+    def draft(self) -> Card:
+        """The card as it would be saved, as far as what is typed can be read. Not to be saved."""
+        draft = copy(self.card)
+        self.full_clean()
+        self.write(draft)
+        return draft
+
+    def show_again(self, seen: int) -> None:
+        """Keep what was typed; saved once more, it is written over the rev `seen`."""
+        data = cast(QueryDict, self.data).copy()
+        data["seen"] = str(seen)
+        self.data = data
+
+    @transaction.atomic
+    def save(self, person: User) -> Card:
+        """Write the card. Raises StaleCard if it is no longer what the person has been shown."""
+        card = self.card
+        if card.rev:
+            card = Card.objects.select_for_update().get(pk=card.pk)
+            if card.content_rev != self.cleaned_data["seen"]:
+                raise StaleCard(card.pk)
+        self.write(card)
+        card.changed_by, card.changed_via = person, Door.WEB
+        card.save()
+        return card
+
+
+class CardForm(CardEdit):
+    """A card with its rows."""
+
     fn = forms.CharField(
         label=_("Name on the card"),
         max_length=500,
@@ -250,37 +299,19 @@ class CardForm(forms.Form):
     remove_photo = forms.BooleanField(label=_("Remove the photo"), required=False)
     photo_circles = CirclesField(label=_("Who sees the photo"), required=False)
 
-    def __init__(
-        self,
-        data: Any = None,
-        files: Any = None,
-        *,
-        card: Card,
-        base: CardRevision | None,
-        circles: Sequence[Circle],
-    ) -> None:
-        written = base or card
-        super().__init__(
-            data,
-            files,
-            initial={
-                "base": base.rev if base else 0,
-                "seen": base.rev if base else 0,
-                "fn": written.fn,
-                "label": written.label,
-                "photo_circles": written.photo_circles,
-            },
-        )
-        self.card = card
-        cast(CirclesField, self.fields["photo_circles"]).choices = audience(circles)
-        if not card.photo:
+    def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
+        super().__init__(data, files, **kwargs)
+        for name in ("fn", "label", "photo_circles"):
+            self.initial[name] = getattr(self.written, name)
+        cast(CirclesField, self.fields["photo_circles"]).choices = audience(self.circles)
+        if not self.card.photo:
             del self.fields["remove_photo"]
-        new = first_rows(card.owner) if base is None else []
+        new = first_rows(self.card.owner) if self.written is self.card else []
         self.rows = RowSet(
             data,
-            originals=written.properties,
-            initial=[*({} for _each in written.properties), *new],
-            form_kwargs={"circles": circles},
+            originals=self.written.properties,
+            initial=[*({} for _each in self.written.properties), *new],
+            form_kwargs={"circles": self.circles},
         )
 
     def clean_fn(self) -> str:
@@ -300,39 +331,17 @@ class CardForm(forms.Form):
         return self.rows.is_valid() and super().is_valid()
 
     def draft(self) -> Card:
-        """The card as it would be saved, as far as what is typed can be read. Not to be saved."""
-        draft = copy(self.card)
         for row in self.rows.forms:
             row.full_clean()
-        self.full_clean()
-        draft.fn = self.data.get("fn", "")
-        draft.properties = self.rows.properties()
-        draft.photo_circles = self.cleaned_data.get("photo_circles", [])
-        if self.cleaned_data.get("remove_photo"):
-            draft.photo = ""
-        return draft
+        return super().draft()
 
-    def show_again(self, seen: int) -> None:
-        """Keep what was typed; saved once more, it is written over the rev `seen`."""
-        data = cast(QueryDict, self.data).copy()
-        data["seen"] = str(seen)
-        self.data = data
-
-    @transaction.atomic
-    def save(self, person: User) -> Card:
-        """Write the card. Raises StaleCard if it is no longer what the person has been shown."""
-        form, card = self.cleaned_data, self.card
-        if card.rev:
-            card = Card.objects.select_for_update().get(pk=card.pk)
-            if card.content_rev != form["seen"]:
-                raise StaleCard(card.pk)
-        card.fn, card.label, card.properties = form["fn"], form["label"], self.rows.properties()
-        if form["photo"] or form.get("remove_photo"):
-            card.photo = form["photo"]
-        card.photo_circles = form["photo_circles"] if card.photo else []
-        card.changed_by, card.changed_via = person, Door.WEB
-        card.save()
-        return card
+    def write(self, card: Card) -> None:
+        form = self.cleaned_data
+        card.fn, card.label = form.get("fn", card.fn), form.get("label", card.label)
+        card.properties = self.rows.properties()
+        if form.get("photo") or form.get("remove_photo"):
+            card.photo = form.get("photo", "")
+        card.photo_circles = form.get("photo_circles", []) if card.photo else []
 
 
 class FirstCardForm(forms.Form):

@@ -9,6 +9,7 @@ urlpatterns = [
     path("cards/new/", views.new_card, name="card-new"),
     path("cards/row/", views.new_row, name="card-row"),
     path("cards/<uuid:pk>/", views.edit_card, name="card"),
+    path("cards/<uuid:pk>/audience/", views.card_audience, name="card-audience"),
     path("cards/<uuid:pk>/history/", views.card_history, name="card-history"),
     path("cards/<uuid:pk>/restore/", views.restore_card, name="card-restore"),
     path("cards/<uuid:pk>/duplicate/", views.duplicate_card, name="card-duplicate"),

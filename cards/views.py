@@ -1,7 +1,7 @@
 """Pages of an owner's cards, and the photos."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,14 +17,26 @@ from django.views.decorators.http import require_GET, require_POST
 
 from cards import history, photos
 from cards.access import base_of, number, own_card, own_cards, user_of
+from cards.audience import AudienceForm
 from cards.face import KINDS, Face
-from cards.forms import MAX_ROWS, CardForm, PropertyForm, circles_of, proposed
+from cards.forms import MAX_ROWS, CardEdit, CardForm, PropertyForm, circles_of, proposed
 from cards.models import Card, CardRevision, Door, StaleCard
 from cards.photos import path_of
 
 REVISIONS = 20  # on one page
 LONGEST_LABEL = 100  # characters
 PHOTO_NAME = re.compile(r"[0-9a-f]{40}\.jpg")
+
+
+class Editing(NamedTuple):
+    """A way of changing a card."""
+
+    form: type[CardEdit]
+    template: str
+
+
+CARD = Editing(CardForm, "cards/card_form.html")
+AUDIENCE = Editing(AudienceForm, "cards/card_audience.html")
 
 
 @login_required
@@ -36,20 +48,29 @@ def card_list(request: HttpRequest) -> HttpResponse:
 @login_required
 def new_card(request: HttpRequest) -> HttpResponse:
     person = user_of(request)
-    return editor(request, Card(owner=person, fn=person.name), None)
+    return editor(request, Card(owner=person, fn=person.name), None, CARD)
 
 
 @login_required
 def edit_card(request: HttpRequest, pk: UUID) -> HttpResponse:
     card = own_card(request, pk)
-    return editor(request, card, base_of(request, card))
+    return editor(request, card, base_of(request, card), CARD)
 
 
-def editor(request: HttpRequest, card: Card, base: CardRevision | None) -> HttpResponse:
+@login_required
+def card_audience(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Who sees what of it."""
+    card = own_card(request, pk)
+    return editor(request, card, base_of(request, card), AUDIENCE)
+
+
+def editor(
+    request: HttpRequest, card: Card, base: CardRevision | None, editing: Editing
+) -> HttpResponse:
     person, now = user_of(request), None
     circles = circles_of(person)
     data = with_another_row(request.POST) if request.method == "POST" else None
-    form = CardForm(data, request.FILES or None, card=card, base=base, circles=circles)
+    form = editing.form(data, request.FILES or None, card=card, base=base, circles=circles)
     if data is not None and "add" not in data and form.is_valid():
         try:
             form.save(person)
@@ -64,7 +85,7 @@ def editor(request: HttpRequest, card: Card, base: CardRevision | None) -> HttpR
         "kinds": KINDS,
         "now": now and Face.of(now.for_owner()),
     }
-    return render(request, "cards/card_form.html", page, status=409 if now else 200)
+    return render(request, editing.template, page, status=409 if now else 200)
 
 
 def saved(request: HttpRequest, card: Card, *, is_new: bool) -> HttpResponse:
