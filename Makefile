@@ -8,11 +8,11 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What touches neither the database nor Redis is not tested on them once more, nor is what brings
-# its own.
+# its own or looks at pages.
 BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
-	clients test_docs.py test_locale.py test_production.py)
+	browser clients test_docs.py test_locale.py test_production.py test_serve.py)
 
-.PHONY: run run-production test test-embedded test-production lint bench pictures clean
+.PHONY: run run-production test test-embedded test-production coverage lint bench pictures clean
 
 run: .venv/run
 	@$(BIN)/python manage.py serve
@@ -27,13 +27,16 @@ test: .venv/test
 
 # Side by side, as many of the tests wait for servers of theirs.
 test-embedded:
+	$(BIN)/python $(PYTEST)
+
+test-production:
+	$(BIN)/python -m tests.servers $(BIN)/python $(PYTEST) $(BESIDE)
+
+coverage: .venv/test
 	$(BIN)/coverage erase
 	$(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-
-test-production:
-	$(BIN)/python -m tests.servers $(BIN)/python $(PYTEST) $(BESIDE)
 
 lint: .venv/test
 	$(BIN)/ruff check .

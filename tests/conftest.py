@@ -45,11 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_folder(settings: Any, tmp_path: Any) -> None:
-    """Photos go to the test's own folder, static files need not be collected, and hashing a
-    password costs nothing."""
-    settings.MEDIA_ROOT = tmp_path / "media"
-    settings.STATIC_ROOT = tmp_path
+def own_folder(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Photos go to the test's own folder, which is made with the first of them; static files need
+    not be collected, and hashing a password costs nothing."""
+    folder = tmp_path_factory.getbasetemp()
+    settings.MEDIA_ROOT = folder / uuid.uuid4().hex
+    settings.STATIC_ROOT = folder
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
