@@ -8,12 +8,17 @@ from datetime import date
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
+import phonenumbers
 from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import get_language, gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from cards import vcard
+
 Words = str | Promise
+
+CHINA = 86  # its country code
 
 
 def as_it_is(value: str) -> str:
@@ -21,7 +26,18 @@ def as_it_is(value: str) -> str:
 
 
 def number(value: str) -> str:
-    return value.removeprefix("tel:")
+    """A number as its owner wrote it; one written without a space as it is usually parted, for
+    readers in China without their own country."""
+    text = value.removeprefix("tel:")
+    if not re.fullmatch(r"\+\d+", text):
+        return text
+    try:
+        parsed = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException:
+        return text
+    at_home = parsed.country_code == CHINA and (get_language() or "").startswith("zh")
+    form = phonenumbers.PhoneNumberFormat
+    return phonenumbers.format_number(parsed, form.NATIONAL if at_home else form.INTERNATIONAL)
 
 
 def spoken_date(value: str) -> str:
@@ -44,7 +60,7 @@ def nowhere(value: str) -> str:
 
 def to_call(value: str) -> str:
     """A tel: link, if there is nothing but a number, so that no digits of an extension join it."""
-    text = number(value)
+    text = value.removeprefix("tel:")
     return "tel:" + re.sub(r"[^\d+*#]", "", text) if re.fullmatch(r"[\d\s()+./*#-]+", text) else ""
 
 
@@ -107,6 +123,8 @@ KINDS: dict[str, Kind] = {
     "impp": Kind(_("Messenger"), inputmode="url", hint=_("Such as xmpp:alice@example.org")),
     "n": Kind(
         _("Parts of the name"),
+        shared=True,
+        hint=_("Address books sort by them."),
         parts={
             3: _("Prefix"),
             1: _("Given name"),
@@ -162,11 +180,23 @@ def spoken_types(types: Iterable[str]) -> str:
     return ", ".join(str(TYPES.get(each, each)) for each in types if each not in UNSAID)
 
 
+def parts_in_order(name: str) -> list[int]:
+    """The places of a structured value in the order in which they are asked for: of a name, the
+    family's comes first where it is said first."""
+    family_first = name == "n" and (get_language() or "").startswith("zh")
+    return sorted(KINDS[name].parts) if family_first else list(KINDS[name].parts)
+
+
 def texts_of(value: Any) -> list[str]:
     """The value as one text for each of its components; a single value as one."""
     if not isinstance(value, list):
         return [str(value)]
     return [", ".join(part) if isinstance(part, list) else str(part) for part in value]
+
+
+def whole_name(n: Iterable[Any]) -> str:
+    """The parts of a name (RFC 6350, section 6.2.2) as people of its language put them together."""
+    return vcard.together([[part] if isinstance(part, str) and part else list(part) for part in n])
 
 
 class Line(NamedTuple):
@@ -187,7 +217,11 @@ class Face:
 
     @classmethod
     def of(cls, view: dict[str, Any]) -> Self:
-        named = named_lines(view["properties"])
+        named = [
+            (name, line)
+            for name, line in named_lines(view["properties"])
+            if name != "n" or line.text != view["fn"]  # which says it already
+        ]
         lines = [line for _name, line in named]
         return cls(view["fn"], view["photo"], lines, dict(reversed(named)))
 
@@ -217,7 +251,9 @@ def line_of(each: Mapping[str, Any], labels: dict[str, str]) -> Line:
         label = gettext("%(label)s (%(types)s)") % {"label": label, "types": types}
     if isinstance(each["value"], str):
         return Line(label, kind.text(each["value"]), kind.href(each["value"]))
+    if each["name"] == "n":
+        return Line(label, whole_name(each["value"]), "")
     texts = texts_of(each["value"])
     order = [*kind.parts, *range(len(kind.parts), len(texts))]
     said = [texts[at] for at in order if at < len(texts) and texts[at]]
-    return Line(label, (" " if each["name"] == "n" else ", ").join(said), "")
+    return Line(label, ", ".join(said), "")

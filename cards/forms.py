@@ -17,11 +17,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Circle, User
 from cards import photos, vcard
-from cards.face import KINDS, kind_of, spoken_types, texts_of
+from cards.face import KINDS, kind_of, parts_in_order, spoken_types, texts_of, whole_name
 from cards.models import EVERYONE, Card, CardRevision, Door, Property, StaleCard
 
 MAX_ROWS = 1000
-FIRST_ROWS = ("tel", "email", "title", "org")  # empty rows that a new card begins with
+FIRST_ROWS = ("n", "tel", "email", "title", "org")  # empty rows that a new card begins with
 
 
 def proposed(name: str) -> dict[str, Any]:
@@ -31,8 +31,9 @@ def proposed(name: str) -> dict[str, Any]:
 
 def first_rows(person: User) -> list[dict[str, Any]]:
     """What a new card begins with."""
-    rows = [proposed(name) for name in FIRST_ROWS]
-    return [{**row, "part0": person.email} if row["name"] == "email" else row for row in rows]
+    family, given = vcard.apart(person.name)
+    known = {"n": {"part0": family, "part1": given}, "email": {"part0": person.email}}
+    return [{**proposed(name), **known.get(name, {})} for name in FIRST_ROWS]
 
 
 class CirclesField(forms.MultipleChoiceField):
@@ -60,6 +61,15 @@ def circles_of(person: User) -> list[Circle]:
 def same_lines(text: str) -> str:
     """Browsers send line ends as CR LF, cards have LF."""
     return text.replace("\r\n", "\n")
+
+
+def checked_fn(fn: str) -> str:
+    """Raises ValidationError for what can be no name."""
+    try:
+        vcard.from_json([{"name": "fn", "value": fn, "params": {}}])
+    except vcard.VCardError as error:
+        raise ValidationError(error.reason) from error
+    return fn
 
 
 class PropertyForm(forms.Form):
@@ -102,7 +112,8 @@ class PropertyForm(forms.Form):
         if not self.kind.parts:
             return {0: self.kind.label}
         surplus = [at for at in self.texts if at not in self.kind.parts]
-        return {**self.kind.parts, **dict.fromkeys(surplus, _("More"))}
+        order = parts_in_order(self.property_name)
+        return {**{at: self.kind.parts[at] for at in order}, **dict.fromkeys(surplus, _("More"))}
 
     def part_field(self, label: Any, text: str) -> forms.CharField:
         long = self.kind.long or "\n" in text
@@ -281,7 +292,8 @@ class CardForm(CardEdit):
     fn = forms.CharField(
         label=_("Name on the card"),
         max_length=500,
-        help_text=_("Whoever holds the card sees it."),
+        required=False,
+        help_text=_("Whoever holds the card sees it. Left empty, it is put together of its parts."),
         widget=forms.TextInput({"autocomplete": "name"}),
     )
     label = forms.CharField(
@@ -315,12 +327,15 @@ class CardForm(CardEdit):
         )
 
     def clean_fn(self) -> str:
-        fn: str = self.cleaned_data["fn"]
-        try:
-            vcard.from_json([{"name": "fn", "value": fn, "params": {}}])
-        except vcard.VCardError as error:
-            raise ValidationError(error.reason) from error
-        return fn
+        fn: str = self.cleaned_data["fn"] or self.name_of_parts()
+        if not fn:
+            raise ValidationError(_("A card needs a name."))
+        return checked_fn(fn)
+
+    def name_of_parts(self) -> str:
+        results = [row.result for row in self.rows.forms if row.is_valid()]
+        named = [each["value"] for each in results if each and each["name"] == "n"]
+        return whole_name(named[0]) if named else ""
 
     def clean_photo(self) -> str:
         """The name that the picture was kept under; empty without one."""
@@ -347,13 +362,19 @@ class CardForm(CardEdit):
 class FirstCardForm(forms.Form):
     """The shortest card there is, for whoever has none yet and wants to exchange."""
 
-    fn = CardForm.base_fields["fn"]
+    fn = forms.CharField(
+        label=_("Name on the card"),
+        max_length=500,
+        help_text=_("Whoever holds the card sees it."),
+        widget=forms.TextInput({"autocomplete": "name"}),
+    )
     tel = forms.CharField(
         label=_("Phone"), required=False, widget=forms.TextInput({"inputmode": "tel"})
     )
     email = forms.EmailField(label=_("Email"), required=False)
 
-    clean_fn = CardForm.clean_fn
+    def clean_fn(self) -> str:
+        return checked_fn(self.cleaned_data["fn"])
 
     def clean_tel(self) -> str:
         tel: str = self.cleaned_data["tel"]

@@ -11,10 +11,10 @@ from typing import Any
 from pypinyin import Style, lazy_pinyin
 
 from cards.face import texts_of
+from cards.vcard import HAN
 
 FOUND_BY = ("fn", "n", "nickname", "org", "title", "role", "tel", "email", "url", "impp", "adr")
 FAMILY, GIVEN = 0, 1  # places in n (RFC 6350, 6.2.2)
-HAN = re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]+")
 NUMBER = re.compile(r"[\d\s()+./-]*\d[\d\s()+./-]*")
 LONGEST = 200  # characters to sort by
 

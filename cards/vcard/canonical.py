@@ -7,7 +7,7 @@ every reader gives back. Doing it twice changes nothing. Meanings: RFC 6350; tab
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from cards.vcard import dates, media
+from cards.vcard import dates, media, names
 from cards.vcard.grammar import (
     COMPONENTS,
     DEFAULT_TYPES,
@@ -45,7 +45,6 @@ NO_NAME = "(no name)"
 _LINE_END = re.compile("\r\n?|[\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _OLD_GEO = re.compile(rf"({NUMBER}) ?[;,] ?({NUMBER})")
-_HAN = re.compile("[\u3400-\u9fff]+")
 _DATA_URI = re.compile(r"data:", re.IGNORECASE)
 
 
@@ -103,10 +102,7 @@ def made_name(properties: Sequence[Property]) -> str:
 def _spoken(named: Property) -> str:
     if named.name != "n":
         return named.value if isinstance(named.value, str) else ", ".join(_flat(named.value))
-    family, given, additional, prefix, suffix = (_flat([part]) for part in named.value)
-    if _HAN.fullmatch(together := "".join([*family, *additional, *given])):
-        return together
-    return " ".join([*prefix, *given, *additional, *family, *suffix])
+    return names.together([_flat([part]) for part in named.value])
 
 
 def made_n(properties: Sequence[Property]) -> list[Component]:
@@ -115,12 +111,7 @@ def made_n(properties: Sequence[Property]) -> list[Component]:
     names_org = any(each.name == "org" and fn in _flat(_as_list(each.value)) for each in properties)
     if names_org or any(each.name == "kind" and each.value == "org" for each in properties):
         return [""] * 5
-    family, comma, given = (part.strip() for part in fn.partition(","))
-    if not comma:
-        given, _, family = fn.strip().rpartition(" ")
-    if not given:
-        given, family = family, ""
-    return [family, given.strip(), "", "", ""]
+    return [*names.apart(fn), "", "", ""]
 
 
 def canonical_property(given: Property) -> Property | None:

@@ -65,17 +65,41 @@ def test_the_list_has_ones_own_cards_alone(
 
 def test_a_new_card_is_shown_to_those_who_are_ticked(web: Web, alice: User) -> None:
     browser, url = web(alice), reverse("card-new")
-    form = form_of(browser.get(url), rows__0__part0="+43 1 5", rows__1__part0="a@example.org")
-    assert form["rows-0-circles"] == form["rows-1-circles"] == ["*"]  # proposed
-    form["rows-0-circles"] = []
+    form = form_of(browser.get(url), rows__1__part0="+43 1 5", rows__2__part0="a@example.org")
+    assert form["rows-1-circles"] == form["rows-2-circles"] == ["*"]  # proposed
+    form["rows-1-circles"] = []
     answer = browser.post(url, form)
     card = Card.objects.get(owner=alice)
     assert answer["Location"] == reverse("share", args=[card.pk])
     assert (card.changed_by, card.changed_via) == (alice, Door.WEB)
     assert [(each["name"], each["circles"]) for each in card.properties] == [
+        ("n", ["*"]),
         ("tel", []),
         ("email", ["*"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "family", "given", "whole"),
+    [("en", "Example", "Alice", "Alice Example"), ("zh-hans", "欧阳", "娜", "欧阳娜")],
+)
+def test_a_name_is_put_together_of_its_parts(
+    web: Web, alice: User, language: str, family: str, given: str, whole: str
+) -> None:
+    alice.name, alice.language = whole, language
+    alice.save()
+    browser, url = web(alice), reverse("card-new")
+    page = browser.get(url)
+    parts = [field.name for field in page.context["form"].rows.forms[0].part_fields()][:2]
+    assert (parts == ["part0", "part1"]) is (language == "zh-hans")
+    form = form_of(page, fn="")
+    assert (form["rows-0-part0"], form["rows-0-part1"]) == (family, given)
+    browser.post(url, form)
+    card = Card.objects.get(owner=alice)
+    assert (card.fn, card.properties[0]["value"][:2]) == (whole, [family, given])
+    nameless = form_of(browser.get(url), fn="", rows__0__part0="", rows__0__part1="")
+    assert browser.post(url, nameless).status_code == 200
+    assert Card.objects.filter(owner=alice).count() == 1
 
 
 def test_saving_without_a_change_leaves_every_property_as_it_was(web: Web, alice: User) -> None:
@@ -303,7 +327,7 @@ def test_a_card_reads_as_people_speak() -> None:
         "Birthday: 1990",
         "Birthday: 19901340",
         "Address (home): Weg 1, 1010, Wien, AT",
-        "Parts of the name: Dr Alice, Maria Example",
+        "Parts of the name: Dr Alice Maria Example",
         "Assistant: +431",
         "Room: 2.13",
     ]
