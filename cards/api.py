@@ -1,12 +1,8 @@
 """REST: an owner's cards, their photos, their history, and importing them."""
 
-import base64
-import binascii
 from typing import Any, cast
 
 from django.core.exceptions import RequestDataTooBig
-from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404
 from django.urls import path
@@ -22,7 +18,7 @@ from rest_framework.views import APIView
 
 from accounts.idempotency import idempotent
 from accounts.models import User
-from cards import photos, vcard
+from cards import importing, photos, vcard
 from cards.models import Card, CardRevision, Door, StaleCard
 from cards.renderers import FORMS, JCardRenderer, VCardRenderer, XCardRenderer
 from cards.serializers import CardSerializer, PhotoSerializer, photo_of
@@ -328,18 +324,12 @@ class ImportView(UploadView):
         circles = given_circles(request, form.getlist("circles"))
         dry = says_dry_run(request.query_params.get("dry_run", form.get("dry_run", "false")))
         try:
-            read = vcard.read(upload.read())
+            read = importing.looked_at if dry else importing.stored
+            made = read(user_of(request), upload.read(), circles)
         except vcard.VCardError as error:
             raise serializers.ValidationError({"file": str(error)}) from error
-        # Pictures are worked on before the transaction: nobody waits for them to write.
-        made = [imported(user_of(request), parsed, circles, dry=dry) for parsed in read]
-        if not dry:
-            with transaction.atomic():
-                for card, _warnings in made:
-                    card.save()
-        answer = {"cards": [{"card": card, "warnings": warnings} for card, warnings in made]}
         return Response(
-            ImportedSerializer(answer, context={"request": request}).data,
+            ImportedSerializer({"cards": made}, context={"request": request}).data,
             status=status.HTTP_200_OK if dry else status.HTTP_201_CREATED,
         )
 
@@ -349,56 +339,6 @@ def says_dry_run(given: str) -> bool:
         return bool(serializers.BooleanField().run_validation(given))
     except serializers.ValidationError as error:
         raise serializers.ValidationError({"dry_run": error.detail}) from error
-
-
-OURS = {"fn", "version", "prodid", "rev"}  # what a card says of itself and the server knows better
-
-
-def imported(
-    owner: User, parsed: vcard.ParsedCard, circles: list[str], *, dry: bool
-) -> tuple[Card, list[str]]:
-    """The card to be made of a parsed vCard, and what had to be changed in it. Its photo is stored
-    unless `dry`; the card is not."""
-    warnings = list(parsed.warnings)
-    card = Card(owner=owner, fn=parsed.fn[:500], changed_by=owner, changed_via=Door.IMPORT)
-    for name in [str(each.value) for each in parsed.properties[1:] if each.name == "fn"]:
-        warnings.append(_("Another name was left out: %s") % name)
-    kept = [each for each in parsed.properties if each.name not in OURS]
-    photo = next((each for each in kept if each.name == "photo" and is_inline(each)), None)
-    for each in kept:
-        if each is photo:
-            warnings += take_photo(card, each, circles, dry=dry)
-        elif is_inline(each):
-            warnings.append(_("%s was left out: only one photo is kept.") % each.name)
-        else:
-            warnings += take(card, each, circles)
-    return card, warnings
-
-
-def take(card: Card, given: vcard.Property, circles: list[str]) -> list[str]:
-    """Add the property, if the owner could also write it by hand."""
-    (plain,) = vcard.to_json([given])
-    try:
-        vcard.from_json([plain])
-    except vcard.VCardError as error:
-        return [_("%(name)s was left out: %(why)s") % {"name": given.name, "why": error.reason}]
-    card.properties.append({**plain, "circles": circles})
-    return []
-
-
-def is_inline(each: vcard.Property) -> bool:
-    return isinstance(each.value, str) and each.value.startswith("data:")
-
-
-def take_photo(card: Card, inline: vcard.Property, circles: list[str], *, dry: bool) -> list[str]:
-    try:
-        picture = photos.reencoded(base64.b64decode(str(inline.value).partition(",")[2]))
-    except (DjangoValidationError, binascii.Error) as error:
-        reason = " ".join(error.messages) if isinstance(error, DjangoValidationError) else error
-        return [_("The photo was left out: %s") % reason]
-    if not dry:
-        card.photo, card.photo_circles = photos.store(card, picture), circles
-    return []
 
 
 urlpatterns = [

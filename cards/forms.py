@@ -359,6 +359,32 @@ class CardForm(CardEdit):
         card.photo_circles = form.get("photo_circles", []) if card.photo else []
 
 
+class ImportForm(forms.Form):
+    """A file with vCards, and which of them become cards: their places in it."""
+
+    file = forms.FileField(
+        label=_("A .vcf file"),
+        help_text=_("As address books export it; up to 10 MB."),
+        widget=forms.FileInput({"accept": ".vcf,text/vcard"}),
+    )
+    circles = CirclesField(
+        label=_("Who sees what is on it"),
+        required=False,
+        help_text=_("Nobody, if nothing is ticked. You can change it for each line afterwards."),
+    )
+    wanted = forms.TypedMultipleChoiceField(coerce=int, required=False)
+
+    def __init__(self, *args: Any, circles: Iterable[Circle], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        cast(CirclesField, self.fields["circles"]).choices = audience(circles)
+        places = [(str(at), at) for at in range(vcard.Limits.cards)]
+        cast(forms.TypedMultipleChoiceField, self.fields["wanted"]).choices = places
+
+    def clean_file(self) -> bytes:
+        upload: UploadedFile[Any] = self.cleaned_data["file"]
+        return cast(bytes, upload.read(vcard.Limits.size + 1))
+
+
 class FirstCardForm(forms.Form):
     """The shortest card there is, for whoever has none yet and wants to exchange."""
 

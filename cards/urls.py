@@ -7,6 +7,7 @@ from cards import views
 urlpatterns = [
     path("cards/", views.card_list, name="cards"),
     path("cards/new/", views.new_card, name="card-new"),
+    path("cards/import/", views.import_cards, name="card-import"),
     path("cards/row/", views.new_row, name="card-row"),
     path("cards/<uuid:pk>/", views.edit_card, name="card"),
     path("cards/<uuid:pk>/audience/", views.card_audience, name="card-audience"),

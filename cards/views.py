@@ -13,17 +13,27 @@ from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
-from cards import history, photos
+from cards import history, importing, photos, vcard
 from cards.access import base_of, number, own_card, own_cards, user_of
 from cards.audience import AudienceForm
 from cards.face import KINDS, Face
-from cards.forms import MAX_ROWS, CardEdit, CardForm, PropertyForm, circles_of, proposed
+from cards.forms import (
+    MAX_ROWS,
+    CardEdit,
+    CardForm,
+    ImportForm,
+    PropertyForm,
+    circles_of,
+    proposed,
+)
 from cards.models import Card, CardRevision, Door, StaleCard
 from cards.photos import path_of
 
 REVISIONS = 20  # on one page
+SHOWN = 200  # cards of a file
 LONGEST_LABEL = 100  # characters
 PHOTO_NAME = re.compile(r"[0-9a-f]{40}\.jpg")
 
@@ -109,6 +119,34 @@ def with_another_row(data: Any) -> Any:
         row = f"rows-{int(total)}-{field}"
         grown.setlist(row, value if isinstance(value, list) else [value])
     return grown
+
+
+@login_required
+def import_cards(request: HttpRequest) -> HttpResponse:
+    """Cards from a file: first what is in it, then those that are wanted."""
+    person, found = user_of(request), None
+    form = ImportForm(request.POST or None, request.FILES or None, circles=circles_of(person))
+    if form.is_valid():
+        asked = form.cleaned_data
+        try:
+            if "look" not in request.POST and asked["wanted"]:
+                made = importing.stored(person, asked["file"], asked["circles"], asked["wanted"])
+                return cards_imported(request, made)
+            found = importing.looked_at(person, asked["file"], asked["circles"])
+        except vcard.VCardError as error:
+            form.add_error("file", error.reason)
+    looked_at = [(Face.of(each.card.for_owner()), each.warnings) for each in found or []]
+    context = {"form": form, "found": looked_at[:SHOWN], "total": len(looked_at)}
+    return render(request, "cards/import.html", context)
+
+
+def cards_imported(request: HttpRequest, made: list[importing.Imported]) -> HttpResponse:
+    count = len(made)
+    said = ngettext("One card is imported.", "%(count)d cards are imported.", count)
+    messages.success(request, said % {"count": count})
+    if count == 1:
+        return redirect("card-audience", made[0].card.pk)
+    return redirect("cards")
 
 
 @login_required

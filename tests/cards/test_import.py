@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 
 from accounts.models import Circle, User
 from cards.models import Card, Door
@@ -238,3 +239,64 @@ def test_what_is_no_form_with_a_file_is_refused(
 ) -> None:
     refused(send(api_of(alice), "POST", IMPORT, body, form), status)
     assert not Card.objects.exists()
+
+
+# The page
+
+
+def posted(browser: Client, file: bytes, **fields: Any) -> Any:
+    form = {"file": SimpleUploadedFile("cards.vcf", file, "text/vcard"), **fields}
+    return browser.post("/cards/import/", form)
+
+
+TWO = vcf("FN:Alice", "TEL:+43 1 111") + vcf("FN:Office", "TEL:+43 1 222", photo())
+
+
+def test_the_page_shows_what_is_in_a_file_before_anything_is_made(
+    web: Any, alice: User, settings: Any
+) -> None:
+    page = posted(web(alice), TWO, look="1")
+    assert [face.fn for face, _warnings in page.context["found"]] == ["Alice", "Office"]
+    assert not Card.objects.exists()
+    assert not (Path(settings.MEDIA_ROOT) / "photos").exists()
+
+
+def test_only_what_is_ticked_becomes_a_card(web: Any, alice: User, family: Circle) -> None:
+    page = posted(web(alice), TWO, wanted=["1"], circles=[str(family.pk)])
+    card = Card.objects.get(owner=alice)
+    assert page["Location"] == f"/cards/{card.pk}/audience/"
+    assert (card.fn, card.changed_via, bool(card.photo)) == ("Office", Door.IMPORT, True)
+    assert {*map(tuple, (each["circles"] for each in card.properties))} == {(str(family.pk),)}
+
+
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        (b"", {}),
+        (b"no card", {}),
+        (b"BEGIN:VCARD\r\n" * 9, {}),
+        (b"\0" * 1000, {}),
+        (TWO, {"wanted": ["x"]}),
+        (TWO, {"wanted": ["-1"]}),
+        (TWO, {"wanted": ["0"], "circles": ["11111111-1111-1111-1111-111111111111"]}),
+        (b"x" * 10_000_001, {"wanted": ["0"]}),
+    ],
+    ids=str,
+)
+def test_garbage_in_the_page_is_told(
+    web: Any, alice: User, file: bytes, fields: dict[str, Any]
+) -> None:
+    page = posted(web(alice), file, **fields)
+    assert page.status_code == 200
+    assert page.context["form"].errors
+    assert b"errorlist" in page.content
+    assert not Card.objects.exists()
+
+
+def test_what_is_not_in_the_file_is_not_made(web: Any, alice: User) -> None:
+    assert posted(web(alice), TWO, wanted=["7"]).status_code == 302
+    assert not Card.objects.exists()
+
+
+def test_a_visitor_imports_nothing(client: Client, db: None) -> None:
+    assert posted(client, TWO, wanted=["0"])["Location"].startswith("/account/login/")
