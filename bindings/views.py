@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -26,7 +27,7 @@ from django.views.decorators.http import require_POST
 from rest_framework.throttling import ScopedRateThrottle
 
 from accounts.models import Circle, User
-from bindings import exchange
+from bindings import exchange, exporting
 from bindings.access import (
     blocks_of,
     circles_of,
@@ -52,16 +53,16 @@ from bindings.forms import (
     PrivateForm,
 )
 from bindings.models import Binding
-from cards import history, vcard
+from cards import history
 from cards.access import base_of, own_card, own_cards, user_of
 from cards.face import Face
 from cards.forms import CardEdit, CardForm, FirstCardForm
 from cards.models import Card
-from cards.renderers import properties_of
 
 PAGE = 50  # cards or holders on one page
 BY_NAME = ("view__sort", "pk")
 ORDERS = {"name": BY_NAME, "new": ("-created_at", "pk")}
+EXPORTS = {"vcf": (exporting.vcf, "text/vcard"), "csv": (exporting.table, "text/csv")}
 
 Page = Callable[..., HttpResponse]
 
@@ -107,25 +108,29 @@ def asked(request: HttpRequest, name: str) -> str:
     return request.GET.get(name, "").replace("\0", "").strip()
 
 
+def narrowed(request: HttpRequest) -> QuerySet[Binding]:
+    """The cards that the address asks for, in its order; all without one."""
+    person = user_of(request)
+    held = found(held_by(person), asked(request, "q"))
+    if tag := asked(request, "tag"):
+        held = tagged(held, tag)
+    if circle := asked(request, "circle"):
+        held = in_circle(held, person, circle)
+    return held.order_by(*ORDERS.get(asked(request, "sort"), BY_NAME))
+
+
 @login_required
 def held_list(request: HttpRequest) -> HttpResponse:
     person = user_of(request)
-    wanted, tag, circle, sort = (asked(request, name) for name in ("q", "tag", "circle", "sort"))
-    held = found(held_by(person), wanted)
-    held = tagged(held, tag) if tag else held
-    held = in_circle(held, person, circle) if circle else held
-    in_order = held.order_by(*ORDERS.get(sort, BY_NAME))
-    page = Paginator(in_order, PAGE).get_page(request.GET.get("page"))
+    page = Paginator(narrowed(request), PAGE).get_page(request.GET.get("page"))
+    choice = {name: asked(request, name) for name in ("q", "tag", "circle", "sort")}
     context = {
         "page": page,
         "held": [shown(binding) for binding in page],
-        "wanted": wanted,
-        "narrowed": bool(wanted or tag or circle),
-        "tag": tag,
+        "choice": choice,
+        "narrowed": any(choice[name] for name in ("q", "tag", "circle")),
         "tags": tags_of(person),
-        "circle": circle,
         "circles": circles_of(person),
-        "sort": sort,
         "waiting": requests_to(person).count(),
         "has_card": own_cards(person).exists(),
     }
@@ -156,13 +161,22 @@ def held_card(request: HttpRequest, pk: UUID) -> HttpResponse:
 def held_vcf(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The card as a file, in the version that every address book reads (RFC 2426)."""
     binding = get_object_or_404(held_by(user_of(request)), pk=pk)
-    view = binding.card.visible_to(binding.view.circles)
-    text = vcard.write(properties_of({"id": binding.card_id, **view}), version="3.0")
-    name = " ".join(view["fn"].split())
-    disposition = content_disposition_header(True, f"{name}.vcf") or "attachment"
+    name = " ".join(binding.card.fn.split())
+    return file(exporting.vcf([binding]), f"{name}.vcf", "text/vcard")
+
+
+@login_required
+def held_export(request: HttpRequest, form: str) -> HttpResponse:
+    """All that one holds, or those that the address narrows it to, as a file."""
+    write, media_type = EXPORTS[form]
+    return file(write(narrowed(request)), f"{_('Cards I hold')}.{form}", media_type)
+
+
+def file(text: str, name: str, media_type: str) -> HttpResponse:
+    disposition = content_disposition_header(True, name) or "attachment"
     return HttpResponse(
         text,
-        content_type="text/vcard; charset=utf-8",
+        content_type=f"{media_type}; charset=utf-8",
         headers={"Content-Disposition": disposition},
     )
 
