@@ -6,7 +6,7 @@ from bindings import views
 from cards.audience import AudienceForm
 
 urlpatterns = [
-    path("", views.held_list, name="held"),
+    path("held/", views.held_list, name="held"),
     path("held/export.vcf", views.held_export, {"form": "vcf"}, name="held-export-vcf"),
     path("held/export.csv", views.held_export, {"form": "csv"}, name="held-export-csv"),
     path("held/<uuid:pk>/", views.held_card, name="held-card"),

@@ -1,4 +1,4 @@
-"""The page that shows an owner how far a change has come."""
+"""What is new for a person, and how far a change of theirs has come."""
 
 from uuid import UUID
 
@@ -8,14 +8,31 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from bindings.access import circles_of, given_by
+from bindings.access import circles_of, given_by, held_by, requests_to
 from cards import history
-from cards.access import own_card, user_of
+from cards.access import own_card, own_cards, user_of
 from delivery import reach
+from delivery.home import news, on_their_way
 
 PAGE = 50  # holders
+ASKING = 5  # people
 MANY = 5000  # devices; to count more takes longer
 SOON, LATER = 2, 10  # seconds until the page looks again
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    person = user_of(request)
+    asking = requests_to(person)
+    context = {
+        "asking": asking[:ASKING],
+        "more": max(asking.count() - ASKING, 0),
+        "news": news(person),
+        "cards": on_their_way(person),
+        "has_card": own_cards(person).exists(),
+        "holds": held_by(person).exists(),
+    }
+    return render(request, "delivery/home.html", context)
 
 
 @login_required

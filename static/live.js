@@ -1,9 +1,9 @@
 // Keeps an open page as new as the server. A frame of the WebSocket is only a hint: what has
 // changed is read again from the page's own address, so nothing is shown that it would not show.
 //
-// [data-live] is a part that is read again whenever it may be out of date, [data-card] one that
-// shows a single card; each has an id and, in data-url, where to read it. What is said about it
-// stands in data attributes of #news. Frames and close codes: docs/wire.md.
+// [data-live] is a part that is read again whenever it may be out of date, with "all" also for any
+// card that changes; [data-card] shows a single card. Each has an id and, in data-url, where to
+// read it. What is said about it stands in data attributes of #news. Frames and close codes: docs/wire.md.
 "use strict";
 
 (() => {
@@ -49,6 +49,7 @@
   async function cardChanged(frame) {
     const places = document.querySelectorAll(`[data-card="${frame.card}"]`);
     const lines = await Promise.all([...places].map((place) => readAndShow(place.id)));
+    for (const part of document.querySelectorAll('[data-live="all"]')) read(part.id);
     const changed = [...new Set(lines.flat())].join(", ");
     say(changed ? "changedLines" : "changed", frame.view.fn, changed);
   }

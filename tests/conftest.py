@@ -14,6 +14,7 @@ from allauth.account.models import EmailAddress
 from coverage import Coverage
 from django.db import connection
 from django.test import Client
+from django.utils.translation import override
 from rest_framework.test import APIClient
 
 from accounts import devices
@@ -54,6 +55,13 @@ def own_folder(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """Whatever language the last page of the test before was in."""
+    with override("en"):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -33,10 +33,10 @@ def test_the_entrances_look_like_the_rest(name: str, client: Client, db: None) -
     assert "cardsite" in page.lower()
 
 
-def test_somebody_signs_up_and_lands_on_the_cards_they_hold(client: Client, db: None) -> None:
+def test_somebody_signs_up_and_lands_on_the_first_page(client: Client, db: None) -> None:
     form = {"name": "Dora New", "email": "dora@example.org", "password1": PASSWORD}
     answer = client.post(reverse("account_signup"), form, follow=True)
-    assert answer.redirect_chain[-1][0] == reverse("held")
+    assert answer.redirect_chain[-1][0] == reverse("home")
     assert User.objects.get(email="dora@example.org").name == "Dora New"
 
 
