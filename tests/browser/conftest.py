@@ -72,11 +72,11 @@ def sign_in(window: Open) -> SignIn:
 
     def signed_in(name: str) -> Page:
         page = window()
-        page.goto("/account/login/")
+        page.goto("/account/login/?next=/held/")
         page.get_by_label("Email").fill(f"{name}@example.org")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="What is new")).to_be_visible()
+        expect(page.get_by_role("heading", name="Cards I hold")).to_be_visible()
         return page
 
     return signed_in
