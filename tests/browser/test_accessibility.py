@@ -1,0 +1,92 @@
+"""axe-core (WCAG 2.2 A and AA, and its good practices) finds nothing on any page that can be
+reached, in both languages, light and dark."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from cardsite.demo import PASSWORD
+from tests.browser.conftest import Open
+
+AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
+FOUND = """async (only) => {
+  const found = await axe.run(document, only ? { runOnly: { type: "rule", values: [only] } } : {});
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} (${node.any[0]?.message})`)}`);
+}"""
+LINKS = """() => [...document.querySelectorAll("a[href]:not([download])")]
+  .filter((link) => link.origin === location.origin).map((link) => link.pathname)"""
+NO_PAGES = re.compile(r"/(admin|api)/|\.(vcf|csv|pdf|zip|svg)$")
+
+
+def kind_of(path: str) -> str:
+    """The same for all pages of one kind: ids and codes are left out."""
+    return re.sub(r"[0-9a-f-]{36}|[0-9A-Z]{12}|(?<=/people/)[^/]+", "*", path)
+
+
+def reached(page: Page, start: str, look: Callable[[], None]) -> set[str]:
+    """Visit one page of each kind that links lead to."""
+    seen, ahead = set(), [start]
+    while ahead:
+        path = ahead.pop()
+        if kind_of(path) in seen or NO_PAGES.search(path):
+            continue
+        seen.add(kind_of(path))
+        page.goto(path)
+        look()
+        ahead += [urlsplit(each).path for each in page.evaluate(LINKS)]
+    return seen
+
+
+@pytest.fixture
+def found(window: Open, screen: dict[str, Any]) -> tuple[Page, list[str], Callable[[], None]]:
+    page = window(**screen)
+    said: list[str] = []
+
+    def look() -> None:
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        page.evaluate(AXE)
+        here = page.evaluate(FOUND, "")
+        page.emulate_media(color_scheme="dark")
+        here += [f"dark: {each}" for each in page.evaluate(FOUND, "color-contrast")]
+        said.extend(f"{page.url}: {each}" for each in here)
+
+    return page, said, look
+
+
+Found = tuple[Page, list[str], Callable[[], None]]
+
+
+def test_pages_of_somebody_signed_in(found: Found, language: str) -> None:
+    page, said, look = found
+    name = {"en": "alice", "zh-hans": "zhangwei"}[language]
+    page.goto("/account/login/")
+    page.locator("[name=login]").fill(f"{name}@example.org")
+    page.locator("[name=password]").fill(PASSWORD)
+    page.locator("main button[type=submit]").click()
+    page.wait_for_url("**/")
+    seen = reached(page, "/", look)
+    page.goto("/cards/")
+    page.locator("a[href$='/share/']").first.click()
+    page.locator("main form button[type=submit]").first.click()
+    page.locator("#link").wait_for()
+    look()
+    assert {"/", "/held/", "/held/*/", "/cards/*/", "/cards/*/audience/", "/holders/*/"} <= seen
+    assert not said, "\n".join(said)
+
+
+def test_pages_of_a_visitor(found: Found, complaints: list[str]) -> None:
+    page, said, look = found
+    seen = reached(page, "/account/login/", look)
+    page.goto("/no/such/page/")
+    look()
+    complaints[:] = [each for each in complaints if "404 (Not Found)" not in each]
+    page.goto("/account/login/")
+    page.locator("main button[type=submit]").click()
+    look()
+    assert "/account/signup/" in seen
+    assert not said, "\n".join(said)
