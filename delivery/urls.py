@@ -4,4 +4,7 @@ from django.urls import path
 
 from delivery import views
 
-urlpatterns = [path("cards/<uuid:pk>/reach/", views.card_reach, name="reach")]
+urlpatterns = [
+    path("cards/<uuid:pk>/reach/", views.card_reach, name="reach"),
+    path("offline/copy", views.offline_copy, name="offline-copy"),
+]
