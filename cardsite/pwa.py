@@ -91,6 +91,7 @@ def worker_text() -> str:
         "version": hashlib.sha256(kept.encode()).hexdigest()[:12],
         "pages": json.dumps(pages),
         "files": json.dumps(files),
+        "icon": static("icons/192.png"),
     }
     return render_to_string("worker.js", said)
 

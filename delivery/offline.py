@@ -4,12 +4,16 @@ them, and their own, in their language. Nothing that the pages would not show.""
 import hashlib
 from typing import Any
 
-from accounts.models import User
+from accounts.authentication import note_seen
+from accounts.models import Device, User
 from bindings.access import held_by, invitations_of
 from bindings.models import Binding
 from cards.access import own_cards
 from cards.face import Face
 from cards.search import folded
+from delivery import rows
+from delivery.messages import Ack
+from delivery.models import OfflineMessage
 
 FORM = 1  # of the copy; another one makes every browser read it again
 TERSE: dict[str, Any] = {"ensure_ascii": False, "separators": (",", ":")}
@@ -31,6 +35,18 @@ def fingerprint(person: User) -> str:
         *invitations_of(person).values_list("pk"),
     )
     return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+
+
+def owed(browser: Device) -> list[tuple[str, Ack]]:
+    """What this browser is to have acknowledged once it has what is there now, or anything newer.
+    To be read before the fingerprint: what comes between the two is not in it."""
+    note_seen([browser])
+    rows.fill([browser])
+    pending = OfflineMessage.objects.pending().filter(device=browser)
+    return [
+        (str(browser.pk), (str(subject), rev))
+        for subject, rev in pending.values_list("subject", "rev")
+    ]
 
 
 def copy_of(person: User) -> dict[str, Any]:

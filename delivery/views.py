@@ -9,11 +9,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.cache import get_conditional_response
 
+from accounts.devices import browser_of
 from accounts.middleware import WHOSE, mark_of
 from bindings.access import circles_of, given_by
 from cards import history
 from cards.access import own_card, user_of
-from delivery import offline, reach
+from delivery import offline, reach, rows
 
 PAGE = 50  # holders
 MANY = 5000  # devices; to count more takes longer
@@ -49,10 +50,13 @@ def card_reach(request: HttpRequest, pk: UUID) -> HttpResponse:
 def offline_copy(request: HttpRequest) -> HttpResponse:
     """All that the browser's service worker keeps for its person. It asks again after each page,
     with If-None-Match (RFC 9110, section 13.1.2), and so says which state it has."""
-    person = user_of(request)
+    person, browser = user_of(request), browser_of(request)
+    owed = offline.owed(browser) if browser else []
     etag = f'"{offline.fingerprint(person)}"'
     answer = get_conditional_response(request, etag)
-    if answer is None:
+    if answer:
+        rows.acknowledge(owed, told=True)
+    else:
         answer = JsonResponse(offline.copy_of(person), json_dumps_params=offline.TERSE)
     answer["ETag"], answer["Cache-Control"] = etag, "no-store"
     answer[WHOSE], answer["Content-Language"] = mark_of(request), person.language

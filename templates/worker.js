@@ -9,6 +9,8 @@
 const SHELL = "shell-{{ version }}"; // all that the offline pages are made of; nobody's
 const PAGES = {{ pages|safe }};
 const FILES = {{ files|safe }};
+const ICON = "{{ icon }}";
+const HOME = "{% url 'held' %}";
 const COPY = "{% url 'offline-copy' %}";
 const CHECKED = "/offline/checked"; // when the server was last asked
 const WHOSE = "Cardsite-Person";
@@ -29,6 +31,11 @@ self.addEventListener("fetch", (event) => {
   if (method !== "GET" || origin !== location.origin || NOT_OURS.test(pathname)) return;
   if (mode === "navigate") event.respondWith(page(event));
   else if (FILES.includes(pathname)) event.respondWith(file(event.request));
+});
+self.addEventListener("push", (event) => event.waitUntil(notify(event.data.json())));
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(openPage());
 });
 self.addEventListener("message", (event) => {
   const { keep } = event.data;
@@ -142,9 +149,24 @@ function inTurn(job) {
 
 async function leaveOnly(mark) {
   await remove((name) => name.startsWith("copy-") && name !== `copy-${mark}`);
+  if (mark !== NOBODY) return;
+  const subscription = await self.registration.pushManager?.getSubscription();
+  await subscription?.unsubscribe();
 }
 
 async function remove(isGone) {
   const names = await caches.keys();
   await Promise.all(names.filter(isGone).map((name) => caches.delete(name)));
+}
+
+// Notifications
+
+async function notify({ title, body }) {
+  await self.registration.showNotification(title, { body, tag: "cards", icon: ICON });
+}
+
+async function openPage() {
+  const [open] = await self.clients.matchAll({ type: "window" });
+  if (open) await open.focus();
+  else await self.clients.openWindow(HOME);
 }
