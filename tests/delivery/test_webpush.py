@@ -51,7 +51,7 @@ def look(client: Client) -> None:
 
 
 @pytest.fixture
-def browser(
+def notified(
     held: Binding, web: Web, bob: User, wire: RecordingLayer, service: PushService
 ) -> Client:
     """Bob's, which has all there is and is to be notified."""
@@ -63,10 +63,10 @@ def browser(
 
 
 @pytest.fixture
-def news(browser: Client, held: Binding) -> Client:
+def news(notified: Client, held: Binding) -> Client:
     change(held.card, tel="+43 1 999")
     fanout.run_all()
-    return browser
+    return notified
 
 
 def run() -> list[PushAttempt]:
@@ -180,12 +180,12 @@ def test_whoever_is_signed_out_or_does_not_want_it_is_not_told(
 
 
 def test_a_password_that_one_changes_oneself_ends_nothing(
-    browser: Client, held: Binding, bob: User
+    notified: Client, held: Binding, bob: User
 ) -> None:
     new = "another-horse-battery"
     form = {"oldpassword": PASSWORD, "password1": new, "password2": new}
-    browser.post("/account/password/change/", form)
-    look(browser)
+    notified.post("/account/password/change/", form)
+    look(notified)
     change(held.card, tel="+43 1 999")
     fanout.run_all()
     assert [each.verdict for each in run()] == ["delivered"]
@@ -195,7 +195,7 @@ def test_a_password_that_one_changes_oneself_ends_nothing(
 
 
 def test_the_next_person_at_a_browser_takes_it_over(
-    browser: Client, service: PushService, web: Web, alice: User
+    notified: Client, service: PushService, web: Web, alice: User
 ) -> None:
     subscribe(web(alice), service.subscription())
     assert WebPushDevice.objects.get().user == alice
@@ -203,7 +203,7 @@ def test_the_next_person_at_a_browser_takes_it_over(
 
 
 def test_the_database_keeps_one_owner_of_an_endpoint(
-    browser: Client, service: PushService, alice: User
+    notified: Client, service: PushService, alice: User
 ) -> None:
     endpoint = service.subscription().endpoint
     with pytest.raises(IntegrityError):
@@ -246,11 +246,24 @@ def test_garbage_is_refused_and_said(
     assert not Device.objects.exists() and not WebPushDevice.objects.exists()
 
 
-def test_a_host_with_a_star_is_met_by_its_end_alone(settings: Any) -> None:
-    settings.WEB_PUSH_HOSTS = ["*.push.apple.com"]
-    assert webpush.is_known("https://web.push.apple.com/x")
-    assert not webpush.is_known("https://push.apple.com/x")
-    assert not webpush.is_known("https://evilpush.apple.com.example/x")
+@pytest.mark.parametrize(
+    ("endpoint", "known"),
+    [
+        ("https://fcm.googleapis.com/x", True),
+        ("https://fcm.googleapis.com:8443/x", False),
+        ("https://fcm.googleapis.com.evil.example/x", False),
+        ("https://evil.example/fcm.googleapis.com/", False),
+        ("https://web.push.apple.com/x", True),
+        ("https://push.apple.com/x", False),
+        ("https://evilpush.apple.com/x", False),
+        ("https://web.push.apple.com.evil.example/x", False),
+    ],
+)
+def test_a_host_is_met_as_a_whole_or_with_a_star_by_its_end(
+    endpoint: str, known: bool, settings: Any
+) -> None:
+    settings.WEB_PUSH_HOSTS = ["fcm.googleapis.com", "*.push.apple.com"]
+    assert webpush.is_known(endpoint) == known
 
 
 @pytest.mark.parametrize("door", ["notify/", "notify/stop/"])
