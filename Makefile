@@ -12,7 +12,7 @@ PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
 	browser clients test_docs.py test_locale.py test_production.py test_serve.py)
 
-.PHONY: run run-production test test-embedded test-production coverage lint bench pictures clean
+.PHONY: run run-production test test-embedded test-production coverage lint bench pictures icons clean
 
 run: .venv/run
 	@$(BIN)/python manage.py serve
@@ -53,6 +53,10 @@ bench: .venv/test
 pictures: .venv/test
 	$(BIN)/python -m tests.servers --install
 	PYTHONPATH=. $(BIN)/python docs/pictures.py
+
+icons: .venv/test
+	@$(BIN)/python -m tests.servers --install
+	PYTHONPATH=. $(BIN)/python docs/icons.py
 
 clean:
 	rm -rf .venv var

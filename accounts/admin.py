@@ -149,7 +149,7 @@ class DeviceAdmin(ReadOnlyAdmin[Device]):
     @admin.display(description=_("push token"))
     def push_token(self, device: Device) -> str | None:
         """Its end: enough to recognise it, not enough to push with it."""
-        registration = device.apns or device.gcm
+        registration = device.apns or device.gcm or device.webpush
         if registration is None:
             return None
         return f"{registration._meta.verbose_name} …{registration.registration_id[-6:]}"

@@ -101,10 +101,14 @@ def fits(push_token: str, platform: str) -> bool:
     return platform != Device.Platform.IOS or len(push_token) <= 200
 
 
+# What an app may call itself; a browser becomes a device on its own page.
+APPS = [each for each in Device.Platform.choices if each[0] != Device.Platform.BROWSER]
+
+
 class TerminalSerializer(serializers.Serializer[Any]):
     """The device as it presents itself when somebody signs in on it."""
 
-    platform = serializers.ChoiceField(choices=Device.Platform.choices)
+    platform = serializers.ChoiceField(choices=APPS)
     identifier = serializers.CharField(max_length=256, min_length=8)
     name = serializers.CharField(max_length=100, allow_blank=True, default="")
     push_token = serializers.CharField(max_length=4096, allow_blank=True, default="")
@@ -255,7 +259,7 @@ class OwnDevices(generics.GenericAPIView[Device]):
         return (
             Device.objects.active()
             .filter(user=cast(User, self.request.user))
-            .select_related("apns", "gcm")
+            .select_related(*Device.WAYS)
         )
 
 

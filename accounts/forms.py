@@ -1,12 +1,14 @@
 """Forms of the account pages; signing in and up themselves are django-allauth's."""
 
 import zoneinfo
+from typing import Any
 
 from django import forms
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.webpush import Subscription, problem_with
 
 
 class NameForm(forms.Form):
@@ -33,3 +35,22 @@ class SettingsForm(forms.ModelForm[User]):
         model = User
         fields = ["name", "username", "language", "time_zone"]
         help_texts = {"username": _("Others ask for your card by this name.")}
+
+
+class SubscriptionForm(forms.Form):
+    """What the browser says of where it wants to be notified; nobody types it."""
+
+    endpoint = forms.CharField()
+    p256dh = forms.CharField()
+    auth = forms.CharField()
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        if self.errors or problem_with(self.subscription()):
+            raise forms.ValidationError(
+                _("This browser did not say where it can be notified, or at a place unknown here.")
+            )
+        return said
+
+    def subscription(self) -> Subscription:
+        return Subscription(**{name: self.cleaned_data[name] for name in Subscription._fields})

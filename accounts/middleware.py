@@ -1,10 +1,21 @@
-"""What a signed-in person has chosen: the language and the time zone of the page."""
+"""What a signed-in person has chosen: the language and the time zone of the page. And whose page it
+is, for the browser's own copy (templates/worker.js)."""
 
 import zoneinfo
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone, translation
+from django.utils.crypto import salted_hmac
+
+WHOSE = "Cardsite-Person"
+
+
+def mark_of(request: HttpRequest) -> str:
+    """What a browser may tell people apart by and nobody can tell who they are from."""
+    if not request.user.is_authenticated:
+        return "nobody"
+    return salted_hmac("mark of a person", str(request.user.pk)).hexdigest()
 
 
 class PersonalSettingsMiddleware:
@@ -12,6 +23,12 @@ class PersonalSettingsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.in_their_words(request)
+        if response.get("Content-Type", "").startswith("text/html"):
+            response[WHOSE] = mark_of(request)
+        return response
+
+    def in_their_words(self, request: HttpRequest) -> HttpResponse:
         if not request.user.is_authenticated:
             return self.get_response(request)
         with (

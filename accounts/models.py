@@ -11,16 +11,18 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.sessions.models import Session
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
-from django.utils.crypto import get_random_string, salted_hmac
+from django.utils.crypto import constant_time_compare, get_random_string, salted_hmac
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
-from push_notifications.models import APNSDevice, GCMDevice
+from push_notifications.models import APNSDevice, GCMDevice, WebPushDevice
 
 
 class UserManager(BaseUserManager["User"]):
@@ -124,13 +126,16 @@ class DeviceQuerySet(models.QuerySet["Device"]):
 class Device(models.Model):
     """Anything that keeps copies of cards for a person.
 
-    The terminal's own identifier and the sign-in token are stored only as hashes.
+    The terminal's own identifier and the sign-in token are stored only as hashes. A browser that
+    is to be notified is one as well: its identifier is where it is notified, its session is what
+    signs it in, and nobody has its token.
     """
 
     class Platform(models.TextChoices):
         ANDROID = "android", _("Android")
         IOS = "ios", _("iOS")
         DESKTOP = "desktop", _("Desktop")
+        BROWSER = "browser", _("Browser")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="devices")
@@ -144,12 +149,18 @@ class Device(models.Model):
     gcm = models.OneToOneField(
         GCMDevice, on_delete=models.SET_NULL, null=True, blank=True, related_name="device"
     )
+    webpush = models.OneToOneField(
+        WebPushDevice, on_delete=models.SET_NULL, null=True, blank=True, related_name="device"
+    )
+    session_key = models.CharField(max_length=40, blank=True, editable=False)
     push_registered_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_seen_at = models.DateTimeField(_("last seen at"), default=timezone.now, editable=False)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
 
     objects = DeviceQuerySet.as_manager()
+
+    WAYS = ("apns", "gcm", "webpush")  # to wake it
 
     class Meta:
         verbose_name = _("device")
@@ -159,7 +170,12 @@ class Device(models.Model):
                 fields=["identifier_hash"],
                 condition=models.Q(revoked_at=None),
                 name="device_one_active_on_a_terminal",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(platform="browser", session_key__gt="")
+                | (~models.Q(platform="browser") & models.Q(session_key="")),
+                name="device_session_is_a_browsers",
+            ),
         ]
         indexes = [
             models.Index(
@@ -184,6 +200,14 @@ class Device(models.Model):
 
     def has_token(self, token: str) -> bool:
         return hmac.compare_digest(self.token_hash, self.hash_token(token))
+
+    def has_session(self) -> bool:
+        """Whether the session of a browser is still its person's, with the password of now."""
+        alive = Session.objects.filter(pk=self.session_key, expire_date__gt=timezone.now()).first()
+        known = alive.get_decoded() if alive else {}
+        return known.get(SESSION_KEY) == str(self.user_id) and constant_time_compare(
+            known.get(HASH_SESSION_KEY, ""), self.user.get_session_auth_hash()
+        )
 
 
 class Circle(models.Model):

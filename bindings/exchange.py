@@ -329,7 +329,7 @@ def erase(user: User) -> None:
     Block.objects.filter(Q(blocker=user) | Q(blocked=user)).delete()
     Circle.objects.filter(owner=user).delete()
     EmailAddress.objects.filter(user=user).delete()
-    for device in Device.objects.filter(user=user).select_related("apns", "gcm"):
+    for device in Device.objects.filter(user=user).select_related(*Device.WAYS):
         devices.revoke(device)
     Device.objects.filter(user=user).update(name="")
     IdempotentReply.objects.filter(user=user).delete()

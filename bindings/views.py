@@ -343,15 +343,16 @@ def share(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Offer a card. The code is on the page that answers, and nowhere else: only its hash stays."""
     person, card = user_of(request), own_card(request, pk)
     data = request.POST if request.method == "POST" else None
-    form, made = InviteForm(data, circles=list(circles_of(person))), None
+    form = InviteForm(data, circles=list(circles_of(person)))
+    made: dict[str, Any] | None = None
     if form.is_valid():
-        _invitation, code = exchange.invite(
+        invitation, code = exchange.invite(
             card,
             circles=form.chosen_circles(),
             lifetime=form.cleaned_data["lifetime"],
             uses=form.cleaned_data["uses"],
         )
-        made = ways_in(request, code)
+        made = {**ways_in(request, code), "invitation": invitation}
     invitations = invitations_of(person).filter(card=card)
     context = {"card": card, "form": form, "made": made, "invitations": invitations}
     return render(request, "bindings/share.html", context)

@@ -1,5 +1,6 @@
 """Settings that cannot be right together are said at the start, with what to do about them."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from accounts import webpush
 
 # The environment's name of each setting that pushing to iOS needs, and django-push-notifications'.
 APNS = {
@@ -65,6 +68,25 @@ def apns(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
             hint="Leave it empty to trust the system's authorities, as for Apple's own servers.",
             id="cardsite.E004",
         )
+
+
+@register()
+def web_push(app_configs: Any, **kwargs: Any) -> Iterable[CheckMessage]:
+    try:
+        webpush.public_key()
+    except ValueError as error:
+        yield Error(
+            f"VAPID_PRIVATE_KEY cannot be used: {error}",
+            hint="Run `manage.py vapid` to make one, or leave it empty to notify no browsers.",
+            id="cardsite.E008",
+        )
+    for name in settings.WEB_PUSH_HOSTS:
+        if not re.fullmatch(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?", name):
+            yield Error(
+                f"WEB_PUSH_HOSTS has {name!r}.",
+                hint="Name hosts, as push.example.org, or *.example.org for all below it.",
+                id="cardsite.E009",
+            )
 
 
 @register()

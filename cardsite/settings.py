@@ -261,6 +261,7 @@ CONTENT_SECURITY_POLICY = {
         "connect-src": [SELF],
         "font-src": [SELF],
         "manifest-src": [SELF],
+        "worker-src": [SELF],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
@@ -308,6 +309,18 @@ PUSH_NOTIFICATIONS_SETTINGS = {
     "APNS_TOPIC": env.str("APNS_TOPIC", default=""),
     "APNS_USE_SANDBOX": switch("APNS_USE_SANDBOX", default=False),
 }
+VAPID_PRIVATE_KEY = env.str("VAPID_PRIVATE_KEY", default="")
+VAPID_SUBJECT = env.str("VAPID_SUBJECT", default="")
+WEB_PUSH_CA_FILE = env.str("WEB_PUSH_CA_FILE", default="")
+WEB_PUSH_HOSTS = env.list(  # of Chrome, Firefox, Safari and Edge
+    "WEB_PUSH_HOSTS",
+    default=[
+        "fcm.googleapis.com",
+        "updates.push.services.mozilla.com",
+        "*.push.apple.com",
+        "*.notify.windows.com",
+    ],
+)
 
 LOGGING = {
     "version": 1,

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from cardsite import pwa
 from cardsite.api import NowhereView
 
 api: list[URLPattern | URLResolver] = [
@@ -24,6 +25,10 @@ urlpatterns = [
     path("", include("cards.urls")),
     path("", include("bindings.urls")),
     path("", include("delivery.urls")),
+    path("manifest/<str:language>.webmanifest", pwa.manifest, name="manifest"),
+    path("worker.js", pwa.worker, name="worker"),
+    path("offline/<str:language>/", pwa.offline, name="offline"),
+    path("qr/", pwa.own_qr, name="own-qr"),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),

@@ -18,7 +18,7 @@ from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
 from delivery.resend import send_again
 from delivery.transports import Verdict
 
-STATUSES = (200, 400, 403, 404, 405, 410, 413, 429, 500, 503)  # of Apple's push server
+STATUSES = (200, 201, 400, 401, 403, 404, 405, 410, 413, 429, 500, 503)  # of push services
 
 
 class DueFirst(admin.SimpleListFilter):

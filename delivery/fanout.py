@@ -223,7 +223,8 @@ def write_rows(told: dict[str, QuerySet[Binding]], *, heard: bool = False) -> No
     for side, those in told.items():
         rows.must_have(those, side, mostly_has=heard)
         if prompts.configured():
-            rows.prompt(those, side, timezone.now() + settings.PROMPT_GRACE)
+            due_at = timezone.now() + settings.PROMPT_GRACE
+            rows.prompt(those, side, prompts.reachable(), due_at)
 
 
 def publish_bindings(changed: Iterable[Binding], told: set[UUID]) -> None:

@@ -11,13 +11,17 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, DateTimeField, Value, When
+from django.db.models import Case, DateTimeField, Q, Value, When
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from accounts import devices
+from accounts.models import Device
+from accounts.webpush import Subscription
 from delivery.models import Mailbox, OfflineMessage, PushAttempt
-from delivery.transports import Outcome, Prompt, Transport, TransportError, Verdict, next_delay
-from delivery.transports.apns import apns_from_settings
+from delivery.transports import Outcome, Prompt, TransportError, Verdict, next_delay
+from delivery.transports.apns import Apns, apns_from_settings
+from delivery.transports.webpush import WebPush, web_push_from_settings
 
 LEASE = timedelta(seconds=60)
 REFUSED_DELAY = 3600.0  # seconds
@@ -27,22 +31,52 @@ COLLAPSE_ID = "cards"  # a newer prompt takes the place of one that has not been
 logger = logging.getLogger(__name__)
 
 
+Send = Callable[[Prompt], Outcome]
+
+
 @functools.cache
-def transport() -> Transport | None:
+def transport() -> Apns | None:
     return apns_from_settings()
 
 
+@functools.cache
+def web_push() -> WebPush | None:
+    return web_push_from_settings()
+
+
+def reachable() -> Q:
+    """Which devices a configured push service reaches."""
+    ways = Q(pk=None)
+    if settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY_PATH"]:
+        ways |= Q(apns__active=True)
+    if settings.VAPID_PRIVATE_KEY:
+        ways |= Q(webpush__active=True)
+    return ways
+
+
 def configured() -> bool:
-    return bool(settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY_PATH"])
+    return bool(
+        settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY_PATH"] or settings.VAPID_PRIVATE_KEY
+    )
+
+
+def way_to(device: Device) -> tuple[str, Send] | None:
+    """The transport that reaches the device, by name, and how to send by it; None without any."""
+    if device.apns and device.apns.active and (apns := transport()):
+        return "apns", functools.partial(apns.send, device.apns.registration_id)
+    if device.webpush and device.webpush.active and (web := web_push()):
+        known = device.webpush
+        to = Subscription(known.registration_id, known.p256dh, known.auth)
+        return "webpush", functools.partial(web.send, to)
+    return None
 
 
 def run_one() -> bool:
     """Prompt the device whose prompt is due longest; whether there was any."""
-    apns = transport() if configured() else None
-    mailbox = claim() if apns else None
-    if apns is None or mailbox is None:
+    mailbox = claim() if configured() else None
+    if mailbox is None:
         return False
-    mailbox.prompt_due_at = next_step(mailbox, apns)
+    mailbox.prompt_due_at = next_step(mailbox)
     mailbox.save(update_fields=["prompted_at", "failing_since", "failures"])
     # What came while Apple was asked found it due already; it is to be looked at once more.
     again = timezone.now() + settings.PROMPT_GRACE
@@ -62,7 +96,7 @@ def claim() -> Mailbox | None:
     mailbox = (
         Mailbox.objects.due()
         .select_for_update(skip_locked=True, of=("self",))
-        .select_related("device__user", "device__apns")
+        .select_related("device__user", "device__apns", "device__webpush")
         .order_by("prompt_due_at")
         .first()
     )
@@ -71,17 +105,20 @@ def claim() -> Mailbox | None:
     return mailbox
 
 
-def next_step(mailbox: Mailbox, apns: Transport) -> datetime | None:
+def next_step(mailbox: Mailbox) -> datetime | None:
     """Prompt the device if it needs that, and return when to look at it again."""
-    device, registration = mailbox.device, mailbox.device.apns
-    if device.revoked_at or registration is None or not registration.active:
+    device = mailbox.device
+    way = way_to(device)
+    if device.revoked_at or way is None:
+        return None
+    if device.platform == Device.Platform.BROWSER and not device.has_session():
+        devices.forget(device)
         return None
     if not OfflineMessage.objects.pending().filter(device=device).exists():
         return None
     if quiet_until := unheeded(mailbox):
         return quiet_until
-    prompt = worded(device.user.language)
-    outcome = attempt(mailbox, lambda: apns.send(registration.registration_id, prompt))
+    outcome = attempt(mailbox, *way, worded(device.user.language, device.platform))
     return AFTER[outcome.verdict](mailbox, outcome)
 
 
@@ -96,21 +133,24 @@ def unheeded(mailbox: Mailbox) -> datetime | None:
     return None if quiet_until <= timezone.now() or heeded.exists() else quiet_until
 
 
-def worded(language: str) -> Prompt:
+def worded(language: str, platform: str = Device.Platform.IOS) -> Prompt:
     with translation.override(language):
+        in_browser = platform == Device.Platform.BROWSER
         return Prompt(
             title=_("Cardsite"),
-            body=_("Cards that you hold have changed. Open the app to update them."),
+            body=_("Cards that you hold have changed. This opens them.")
+            if in_browser
+            else _("Cards that you hold have changed. Open the app to update them."),
             collapse_id=COLLAPSE_ID,
             expires_at=timezone.now() + timedelta(days=7),
         )
 
 
-def attempt(mailbox: Mailbox, send: Callable[[], Outcome]) -> Outcome:
+def attempt(mailbox: Mailbox, transport: str, send: Send, prompt: Prompt) -> Outcome:
     """Make one attempt, as a row that is there before it is made and has its outcome afterwards."""
-    row = PushAttempt.objects.create(device=mailbox.device, transport="apns")
+    row = PushAttempt.objects.create(device=mailbox.device, transport=transport)
     try:
-        outcome = send()
+        outcome = send(prompt)
     except TransportError as error:
         verdict: Verdict = "refused" if error.permanent else "retry"
         outcome = Outcome(verdict=verdict, reason=error.reason, retry_after=error.retry_after)
@@ -140,8 +180,12 @@ def retry(mailbox: Mailbox, outcome: Outcome) -> datetime | None:
 
 
 def dead(mailbox: Mailbox, outcome: Outcome) -> datetime | None:
-    """Switch the token off, unless the app has registered it again since Apple saw it die."""
+    """Switch the token off, unless the app has registered it again since Apple saw it die. Of a
+    browser it is all that there was."""
     device = mailbox.device
+    if device.platform == Device.Platform.BROWSER:
+        devices.forget(device)
+        return None
     device.refresh_from_db(fields=["apns", "push_registered_at"])
     since, registered_at = outcome.dead_since, device.push_registered_at
     if since and registered_at and registered_at > since:

@@ -32,4 +32,4 @@ def prompt_for(ids: list[int]) -> None:
     """Now, unless a prompt is due already: then the push service has asked us to wait."""
     bindings = Binding.objects.filter(messages__in=ids)
     for side in ("holder", "owner"):
-        rows.prompt(bindings, side, timezone.now())
+        rows.prompt(bindings, side, prompts.reachable(), timezone.now())

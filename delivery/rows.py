@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, models, transaction
-from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
@@ -122,11 +122,10 @@ def known(subject: str) -> Coalesce:
     return Coalesce(Subquery(there.values(newest=Greatest("rev", "acknowledged_rev"))), -1)
 
 
-def prompt(bindings: QuerySet[Binding], side: str, due_at: Any) -> None:
-    """Every device on this side that Apple can reach is to be prompted then, if not sooner."""
-    devices = Device.objects.active().filter(
-        apns__active=True, user__in=bindings.order_by().values(PERSON[side])
-    )
+def prompt(bindings: QuerySet[Binding], side: str, reachable: Q, due_at: Any) -> None:
+    """Every device on this side that a push service reaches is due then, if not sooner."""
+    people = bindings.order_by().values(PERSON[side])
+    devices = Device.objects.active().filter(reachable, user__in=people)
     insert_selected(
         Mailbox,
         devices,

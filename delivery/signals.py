@@ -12,6 +12,7 @@ from django.db.models.signals import post_save
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import devices
 from cards.models import Card
 from delivery import engine, live
 from delivery.models import CardUpdate
@@ -30,6 +31,8 @@ def card_saved(sender: type[Card], instance: Card, raw: bool, **kwargs: Any) -> 
 
 
 def signed_out(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
+    if browser := devices.browser_of(request):
+        devices.forget(browser)
     if request.session.session_key:
         live.sign_out_session(request.session.session_key)
 

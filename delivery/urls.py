@@ -7,4 +7,5 @@ from delivery import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("cards/<uuid:pk>/reach/", views.card_reach, name="reach"),
+    path("offline/copy", views.offline_copy, name="offline-copy"),
 ]

@@ -1,17 +1,20 @@
-"""What is new for a person, and how far a change of theirs has come."""
+"""What is new for a person, how far a change has come, and the copy that a browser keeps."""
 
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models.functions import Lower
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.cache import get_conditional_response
 
+from accounts.devices import browser_of
+from accounts.middleware import WHOSE, mark_of
 from bindings.access import circles_of, given_by, held_by, requests_to
 from cards import history
 from cards.access import own_card, own_cards, user_of
-from delivery import reach
+from delivery import offline, reach, rows
 from delivery.home import news, on_their_way
 
 PAGE = 50  # holders
@@ -58,3 +61,20 @@ def card_reach(request: HttpRequest, pk: UUID) -> HttpResponse:
         "differences": history.of_contents(before[0], newest, names) if before else [],
     }
     return render(request, "delivery/reach.html", context)
+
+
+@login_required
+def offline_copy(request: HttpRequest) -> HttpResponse:
+    """All that the browser's service worker keeps for its person. It asks again after each page,
+    with If-None-Match (RFC 9110, section 13.1.2), and so says which state it has."""
+    person, browser = user_of(request), browser_of(request)
+    owed = offline.owed(browser) if browser else []
+    etag = f'"{offline.fingerprint(person)}"'
+    answer = get_conditional_response(request, etag)
+    if answer:
+        rows.acknowledge(owed, told=True)
+    else:
+        answer = JsonResponse(offline.copy_of(person), json_dumps_params=offline.TERSE)
+    answer["ETag"], answer["Cache-Control"] = etag, "no-store"
+    answer[WHOSE], answer["Content-Language"] = mark_of(request), person.language
+    return answer

@@ -3,7 +3,8 @@
 //
 // [data-live] is a part that is read again whenever it may be out of date, with "all" also for any
 // card that changes; [data-card] shows a single card. Each has an id and, in data-url, where to
-// read it. What is said about it stands in data attributes of #news. Frames and close codes: docs/wire.md.
+// read it. What is said about it stands in data attributes of #news. Frames and close codes:
+// docs/wire.md. Whoever else wants to know that there was something hears it as "news" of the window.
 "use strict";
 
 (() => {
@@ -21,6 +22,7 @@
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}/ws/v1/`, ["cards.v1.json"]);
     socket.addEventListener("open", () => {
+      if (tries) window.dispatchEvent(new Event("news"));
       tries = 0;
       offline.hidden = true;
       // Whatever happened between the making of this page, or the last socket, and this one.
@@ -43,7 +45,9 @@
 
   function hear(frame) {
     const on = { card: cardChanged, binding: bindingChanged, removed: cardRemoved }[frame.type];
-    if (on) on(frame);
+    if (!on) return;
+    on(frame);
+    window.dispatchEvent(new Event("news"));
   }
 
   async function cardChanged(frame) {

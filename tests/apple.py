@@ -226,7 +226,7 @@ class Apple:
 
     async def _listen(self) -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(_write_certificate(Path(self.ca_file)))
+        tls.load_cert_chain(write_certificate(Path(self.ca_file)))
         tls.set_alpn_protocols(["h2"])
         self._server = await self._loop.create_server(
             # A client that reads nothing would otherwise keep an ended connection for 30 s.
@@ -381,7 +381,7 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _write_certificate(ca_file: Path) -> Path:
+def write_certificate(ca_file: Path) -> Path:
     """Write a certificate that is its own authority; returns the file with its key beside it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Apple for tests")])

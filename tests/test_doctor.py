@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from accounts import webpush
 from accounts.models import User
 from bindings.models import Binding
 from cardsite.management.commands import doctor
@@ -72,9 +73,14 @@ def test_prompts_that_wait_and_are_refused(bob: User, settings: Any) -> None:
     device = make_device(bob, "ios")
     assert "No prompt waits." in said() and "0 prompts were sent" in said()
     Mailbox.objects.create(device=device, prompt_due_at=timezone.now() - timedelta(minutes=5))
-    PushAttempt.objects.create(device=device, verdict="refused", status=403, reason="BadTopic")
+    PushAttempt.objects.create(
+        device=device, transport="apns", verdict="refused", status=403, reason="BadTopic"
+    )
     assert "✗ 1 prompts wait, the oldest for 5\xa0minutes." in said()
     assert "✗ Apple refuses our prompts: BadTopic." in said()
+    assert "Browsers are not notified" in said()
+    settings.VAPID_PRIVATE_KEY = webpush.new_private_key()
+    assert "0 prompts were sent by webpush" in said()
 
 
 def test_a_redis_and_a_broker_that_are_not_there(settings: Any) -> None:

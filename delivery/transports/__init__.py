@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 Verdict = Literal["delivered", "retry", "dead", "refused"]
 
@@ -58,16 +58,6 @@ class Outcome:
     retry_after: float | None = None
     dead_since: datetime | None = None
     apns_id: str = ""
-
-
-class Transport(Protocol):
-    """A way to one push service; safe to share between threads."""
-
-    def send(self, token: str, prompt: Prompt) -> Outcome:
-        """Push once and say what became of it. Raises TransportError."""
-
-    def close(self) -> None:
-        """Give back the connections."""
 
 
 def next_delay(

@@ -11,11 +11,9 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import LifoQueue
 from typing import Any
 
 import httpx
@@ -28,10 +26,9 @@ from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event, StreamReset
 
 from delivery.transports import Outcome, Prompt, TransportError, Verdict, parse_retry_after
+from delivery.transports.lines import Lines
 
 logger = logging.getLogger(__name__)
-# At DEBUG the header codec writes every header, and so every token, to the log.
-logging.getLogger("hpack").setLevel(logging.INFO)
 
 PRODUCTION_HOST = "api.push.apple.com"
 SANDBOX_HOST = "api.sandbox.push.apple.com"
@@ -39,9 +36,6 @@ SANDBOX_HOST = "api.sandbox.push.apple.com"
 # Apple refuses tokens older than an hour and more than one new token in twenty minutes.
 PROVIDER_TOKEN_LIFETIME = 45 * 60
 PROVIDER_TOKEN_UPDATE_INTERVAL = 20 * 60
-
-# Apple asks for connections that stay open; gateways on the way silently forget idle ones.
-IDLE_SECONDS = 300.0
 
 # What Apple's reasons mean for the push and its token.
 VERDICTS: Mapping[str, Verdict] = {
@@ -100,12 +94,7 @@ _TOKEN = re.compile(r"[0-9A-Fa-f]+")
 
 
 class Apns:
-    """The transport to Apple. Make one for each process and keep it: connections are lent to one
-    sender at a time, always the one used last, so a single worker uses a single connection.
-
-    Concurrent senders do not share one, because httpcore's HTTP/2 connection is not thread-safe:
-    stream ids collide, and an answer may wait for the one who reads.
-    """
+    """The transport to Apple. Make one for each process and keep it."""
 
     def __init__(
         self,
@@ -129,19 +118,7 @@ class Apns:
         self._timeout = httpx.Timeout(timeout).as_dict()
         self._clock = clock
         tls = ssl.create_default_context(cafile=ca_file or None)
-        # The bare transport, because httpx.Client logs the URL, and with it the device's token.
-        self._lines = [
-            httpx.HTTPTransport(
-                verify=tls,
-                http1=False,
-                http2=True,
-                limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
-            )
-            for _ in range(connections)
-        ]
-        self._free_lines: LifoQueue[httpx.HTTPTransport] = LifoQueue()
-        for line in self._lines:
-            self._free_lines.put(line)
+        self._lines = Lines(tls, connections, http1=False)
 
     def send(self, token: str, prompt: Prompt) -> Outcome:
         """Push the prompt to the device with that token, waiting for Apple's answer.
@@ -161,8 +138,7 @@ class Apns:
         return outcome
 
     def close(self) -> None:
-        for line in self._lines:
-            line.close()
+        self._lines.close()
 
     def _request(self, token: str, prompt: Prompt, apns_id: str) -> httpx.Request:
         headers = {
@@ -189,7 +165,7 @@ class Apns:
         """Apple's answer. Asks a second time over a new connection if the first one turned out to
         be dead and Apple cannot have acted on the request."""
         request.headers["authorization"] = f"bearer {bearer}"
-        with self._lent_line() as line:
+        with self._lines.lent() as line:
             outcome, never_processed = self._try(line, request)
             if never_processed:
                 outcome, _ = self._try(line, request)
@@ -210,14 +186,6 @@ class Apns:
             lost = Outcome(verdict="retry", reason=_reason_for_silence(error), apns_id=apns_id)
             return lost, trail.shows_unprocessed(error)
         return _outcome(response, request.headers["apns-id"], self._clock()), False
-
-    @contextmanager
-    def _lent_line(self) -> Iterator[httpx.HTTPTransport]:
-        line = self._free_lines.get()
-        try:
-            yield line
-        finally:
-            self._free_lines.put(line)
 
 
 class ProviderToken:

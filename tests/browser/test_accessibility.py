@@ -16,7 +16,8 @@ from tests.browser.conftest import Open
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 FOUND = """async (only) => {
   const found = await axe.run(document, only ? { runOnly: { type: "rule", values: [only] } } : {});
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} (${node.any[0]?.message})`)}`);
+  const said = ({ html, any }) => `${html} (${any[0]?.message})`;
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(said)}`);
 }"""
 LINKS = """() => [...document.querySelectorAll("a[href]:not([download])")]
   .filter((link) => link.origin === location.origin).map((link) => link.pathname)"""

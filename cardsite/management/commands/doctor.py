@@ -15,6 +15,7 @@ from django.utils.timesince import timesince
 from redis import Redis, RedisError
 
 from delivery import live
+from delivery import prompts as push
 from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
 
 PATIENCE = timedelta(seconds=10)  # what is due longer than this, nobody is doing
@@ -62,9 +63,14 @@ def look() -> Iterator[Finding]:
         yield celery()
     yield fan_out()
     yield messages()
-    if settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY_PATH"]:
+    if push.configured():
         yield prompts()
-        yield pushes()
+    if settings.PUSH_NOTIFICATIONS_SETTINGS["APNS_AUTH_KEY_PATH"]:
+        yield pushes("apns", "Apple", "APNS_")
+    if settings.VAPID_PRIVATE_KEY:
+        yield pushes("webpush", "The push service of a browser", "VAPID_")
+    else:
+        yield Finding("Browsers are not notified: `manage.py vapid` makes the key for it.")
 
 
 def database() -> Finding:
@@ -148,11 +154,12 @@ def messages() -> Finding:
     )
 
 
-def pushes() -> Finding:
-    lately = PushAttempt.objects.filter(sent_at__gt=timezone.now() - timedelta(days=1))
+def pushes(transport: str, service: str, names: str) -> Finding:
+    since = timezone.now() - timedelta(days=1)
+    lately = PushAttempt.objects.filter(transport=transport, sent_at__gt=since)
     refused = lately.filter(verdict="refused").order_by("-sent_at").first()
     count = lately[:COUNTED].count()
     if refused:
-        said = f"Apple refuses our prompts: {refused.reason or refused.status}."
-        return Finding(said, "Mend the APNS_ settings; `prompts` are tried again every hour.")
-    return Finding(f"{count:,} prompts were sent to Apple in a day, none was refused.")
+        said = f"{service} refuses our prompts: {refused.reason or refused.status}."
+        return Finding(said, f"Mend the {names} settings; prompts are tried again every hour.")
+    return Finding(f"{count:,} prompts were sent by {transport} in a day, none was refused.")

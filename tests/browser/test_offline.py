@@ -1,0 +1,113 @@
+"""What can be read without a connection, by whom, and that nobody finds it afterwards."""
+
+from playwright.sync_api import Page, expect
+
+from cardsite.demo import PASSWORD
+from tests.browser.conftest import SignIn
+
+# Headless windows are private ones, which is all that Chromium may have against installing.
+INSTALLABLE = [{"errorId": "in-incognito", "errorArguments": []}]
+
+KEPT = """async () => {
+  const kept = {};
+  for (const name of await caches.keys()) {
+    const cache = await caches.open(name);
+    for (const request of await cache.keys())
+      kept[new URL(request.url).pathname] = await (await cache.match(request)).text();
+  }
+  return kept;
+}"""
+
+
+def kept(page: Page) -> dict[str, str]:
+    """All that the service worker keeps: address to text."""
+    found: dict[str, str] = page.evaluate(KEPT)
+    return found
+
+
+def wait_for_copy(page: Page, path: str = "/offline/checked") -> None:
+    found = f"async () => '{path}' in await ({KEPT})()"
+    page.wait_for_function(found)
+
+
+def personal(page: Page) -> dict[str, str]:
+    """What of it is not the same for everybody."""
+    shell = ("/offline/en/", "/offline/zh-hans/", "/static/")
+    return {path: text for path, text in kept(page).items() if not path.startswith(shell)}
+
+
+def sign_out(page: Page) -> None:
+    page.locator(".account summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_cards_and_the_qr_are_read_offline_until_one_signs_out(
+    sign_in: SignIn, complaints: list[str]
+) -> None:
+    bob = sign_in("bob")
+    wait_for_copy(bob)
+    browser = bob.context.new_cdp_session(bob)
+    assert browser.send("Page.getInstallabilityErrors")["installabilityErrors"] == INSTALLABLE
+    bob.goto("/qr/")
+    bob.get_by_role("button", name="Make a QR code and a link").click()
+    code = bob.locator(".code").inner_text()
+    card = bob.url.split("/")[-3]
+    wait_for_copy(bob, f"/offline/invitation/{card}")
+
+    bob.context.set_offline(True)
+    bob.goto("/qr/")
+    expect(bob.locator(".qr img")).to_be_visible()
+    expect(bob.locator(".code")).to_have_text(code)
+    bob.goto("/")
+    expect(bob.get_by_text("This is how it was on")).to_be_visible()
+    bob.get_by_label("Search").fill("carol")
+    expect(bob.get_by_role("link", name="Alice Example")).to_have_count(0)
+    bob.get_by_role("link", name="Carol Model").click()
+    expect(bob.get_by_text("+44 20 7946 0102")).to_be_visible()
+    bob.goto("/requests/")
+    expect(bob.get_by_role("heading", name="This page needs a connection")).to_be_visible()
+
+    bob.context.set_offline(False)
+    expect(bob.get_by_role("heading", name="Requests")).to_be_visible()  # by itself
+    sign_out(bob)
+    assert personal(bob) == {}
+    bob.context.set_offline(True)
+    for path in ("/", "/held/", f"/cards/{card}/share/"):
+        bob.goto(path)
+        expect(bob.get_by_text("Nobody is signed in on this browser")).to_be_visible()
+    bob.go_back()
+    expect(bob.get_by_text("Carol Model")).to_have_count(0)
+    complaints[:] = [said for said in complaints if "ERR_INTERNET_DISCONNECTED" not in said]
+
+
+def test_what_was_taken_away_is_not_read_offline_nor_by_the_next_person(
+    sign_in: SignIn, complaints: list[str]
+) -> None:
+    """Carol loses a card, then is signed out from elsewhere, then Bob takes her place."""
+    bob, carol, elsewhere = sign_in("bob"), sign_in("carol"), sign_in("carol")
+    wait_for_copy(carol)
+    assert "Bob Sample" in personal(carol)["/offline/copy"]
+    bob.goto("/cards/")
+    bob.get_by_role("link", name="Who holds it").click()
+    bob.get_by_role("link", name="Carol Model").click()
+    bob.get_by_role("link", name="Take the card back").click()
+    bob.get_by_role("button", name="Take it back").click()
+    carol.wait_for_function(
+        "async () => !(await (await caches.match('/offline/copy')).text()).includes('Bob Sample')"
+    )
+    elsewhere.goto("/account/password/change/")
+    elsewhere.get_by_label("Current Password").fill(PASSWORD)
+    for field in ("New Password", "New Password (again)"):
+        elsewhere.get_by_label(field, exact=True).fill("another-horse-battery")
+    elsewhere.get_by_role("button", name="Change Password").click()
+    expect(carol.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert personal(carol) == {}
+    carol.get_by_label("Email").fill("bob@example.org")
+    carol.get_by_label("Password").fill(PASSWORD)
+    carol.get_by_role("button", name="Sign in").click()
+    expect(carol.get_by_role("heading", name="What is new")).to_be_visible()
+    wait_for_copy(carol)
+    assert "carol@example.org" in personal(carol)["/offline/copy"]  # whose card Bob holds
+    assert "zhangwei" not in personal(carol)["/offline/copy"]
+    complaints.clear()
