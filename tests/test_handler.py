@@ -11,6 +11,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
+from cardsite import handler
 from cardsite.handler import Handler
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,16 +35,15 @@ def signals() -> Iterator[list[tuple[str, int]]]:
     request_finished.disconnect(finished)
 
 
-def asking(address: str) -> ApplicationCommunicator:
-    headers = [(b"host", b"127.0.0.1")]
-    scope = {
+def asking(address: str, **scope: Any) -> ApplicationCommunicator:
+    usual = {
         "type": "http",
         "method": "GET",
         "path": address,
         "query_string": b"",
-        "headers": headers,
+        "headers": [(b"host", b"127.0.0.1")],
     }
-    return ApplicationCommunicator(Handler(), scope)
+    return ApplicationCommunicator(Handler(), {**usual, **scope})
 
 
 async def answer(address: str) -> tuple[int, bytes]:
@@ -80,6 +80,54 @@ async def test_whoever_goes_before_the_end_of_the_body_is_forgotten(
     await peer.send_input({"type": "http.disconnect"})
     await peer.wait(timeout=5)
     assert signals == []
+
+
+CSRF = b"csrftoken=" + b"x" * 32
+
+
+def posting(address: str, form: bytes) -> ApplicationCommunicator:
+    said = {
+        "content-type": form,
+        "content-length": b"104857600",
+        "cookie": CSRF,
+        "host": b"127.0.0.1",
+    }
+    headers = [(name.encode(), value) for name, value in said.items()]
+    return asking(address, method="POST", headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("address", "form", "said"),
+    [
+        ("/account/login/", b"multipart/form-data; boundary=x", b"Too large"),
+        ("/account/login/", b"application/x-www-form-urlencoded", b"Too large"),
+        ("/api/v1/session", b"application/json", b'"status":413'),
+    ],
+)
+async def test_a_body_of_100_megabytes_is_heard_and_refused(
+    address: str, form: bytes, said: bytes
+) -> None:
+    """In words, which browsers show only after they have sent all of it."""
+    peer = posting(address, form)
+    part = {"type": "http.request", "body": bytes(1024 * 1024), "more_body": True}
+    for _n in range(99):
+        await peer.send_input(part)
+    assert await peer.receive_nothing()
+    await peer.send_input({**part, "more_body": False})
+    start = await peer.receive_output(timeout=5)
+    assert start["status"] == 413
+    assert said in (await peer.receive_output(timeout=5))["body"]
+    await peer.wait(timeout=5)
+
+
+async def test_a_body_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handler, "LARGEST_REFUSED", handler.LARGEST_BODY)
+    peer = posting("/account/login/", b"multipart/form-data; boundary=x")
+    body = bytes(handler.LARGEST_BODY + 1)
+    await peer.send_input({"type": "http.request", "body": body, "more_body": True})
+    assert (await peer.receive_output(timeout=5))["status"] == 413
+    await peer.receive_output(timeout=5)
+    await peer.wait(timeout=5)
 
 
 def stream(request: HttpRequest) -> StreamingHttpResponse:
