@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
-from bench import live, login, machine, programs, storms
+from bench import live, login, machine, pages, programs, storms
 from tests.servers import ROOT, install_missing, running_postgresql, running_redis
 
 FEW, MANY = (100, 1_000, 10_000), (100, 1_000, 10_000, 100_000)
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "live": lambda: live.run(sys.stdout),
     "login": lambda: login.run(sys.stdout),
     "offline": offline,
+    "pages": lambda: pages.run(sys.stdout),
     "storms": lambda: storms.run(sys.stdout),
 }
 
