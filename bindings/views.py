@@ -122,11 +122,14 @@ def narrowed(request: HttpRequest) -> QuerySet[Binding]:
 @login_required
 def held_list(request: HttpRequest) -> HttpResponse:
     person = user_of(request)
-    page = Paginator(narrowed(request), PAGE).get_page(request.GET.get("page"))
+    # To sort thousands of whole rows takes ten times as long as to sort their keys.
+    keys = Paginator(narrowed(request).values_list("pk", flat=True), PAGE)
+    page = keys.get_page(request.GET.get("page"))
+    held = held_by(person).in_bulk(list(page))
     choice = {name: asked(request, name) for name in ("q", "tag", "circle", "sort")}
     context = {
         "page": page,
-        "held": [shown(binding) for binding in page],
+        "held": [shown(held[pk]) for pk in page if pk in held],
         "choice": choice,
         "narrowed": any(choice[name] for name in ("q", "tag", "circle")),
         "tags": tags_of(person),

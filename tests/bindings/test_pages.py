@@ -95,12 +95,12 @@ def test_the_list_takes_as_many_queries_with_twenty_cards_as_with_one(
     web: Web, bob: User, held: Binding, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     browser = web(bob)
-    # session, person; requests, own cards, tags, circles; count, cards
-    with django_assert_num_queries(8):
+    # session, person; requests, own cards, tags, circles; count, keys, cards
+    with django_assert_num_queries(9):
         browser.get(reverse("held"))
     for number in range(19):
         bind(make_card(make_person(f"p{number}", f"P {number}"), prop("tel", "1", "*")), bob)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         browser.get(reverse("held"))
 
 
