@@ -308,6 +308,7 @@ class CardForm(CardEdit):
         help_text=_("JPEG, PNG or WebP, up to 5 MB. Place and camera are taken out of it."),
         widget=forms.FileInput({"accept": "image/jpeg,image/png,image/webp"}),
     )
+    crop = forms.CharField(required=False, widget=forms.HiddenInput)
     remove_photo = forms.BooleanField(label=_("Remove the photo"), required=False)
     photo_circles = CirclesField(label=_("Who sees the photo"), required=False)
 
@@ -340,7 +341,13 @@ class CardForm(CardEdit):
     def clean_photo(self) -> str:
         """The name that the picture was kept under; empty without one."""
         upload: UploadedFile[Any] | None = self.cleaned_data["photo"]
-        return photos.keep(self.card, upload.read(photos.MAX_BYTES + 1)) if upload else ""
+        if not upload:
+            return ""
+        try:
+            crop = photos.Crop.read(text) if (text := self.data.get("crop", "")) else None
+        except (TypeError, ValueError) as error:
+            raise ValidationError(_("This is no part of the photo.")) from error
+        return photos.keep(self.card, upload.read(photos.MAX_BYTES + 1), crop)
 
     def is_valid(self) -> bool:
         return self.rows.is_valid() and super().is_valid()

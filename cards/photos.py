@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
@@ -16,13 +16,39 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
+SMALLEST_SIDE = 0.05  # of the picture's shorter side
 KEPT_SIDE = 1024  # pixels; what phones show is smaller
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 
-def keep(card: "Card", upload: bytes) -> str:
-    """Store an uploaded picture for this card and return its name. Raises ValidationError."""
-    return store(card, reencoded(upload))
+class Crop(NamedTuple):
+    """A square of a picture that stands upright: its corner as parts of width and height, its side
+    as a part of the shorter one. All from 0 to 1."""
+
+    left: float
+    top: float
+    side: float
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Of `left,top,side`. Raises ValueError."""
+        crop = cls(*(float(part) for part in text.split(",", 2)))
+        if not all(0 <= part <= 1 for part in crop) or crop.side < SMALLEST_SIDE:
+            raise ValueError(text)
+        return crop
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Its edges in pixels, all of them in the picture."""
+        side = round(self.side * min(width, height)) or 1
+        left = min(round(self.left * width), width - side)
+        top = min(round(self.top * height), height - side)
+        return left, top, left + side, top + side
+
+
+def keep(card: "Card", upload: bytes, crop: Crop | None = None) -> str:
+    """Store an uploaded picture, or a square of it, for this card and return its name. Raises
+    ValidationError."""
+    return store(card, reencoded(upload, crop))
 
 
 def store(card: "Card", picture: bytes) -> str:
@@ -53,7 +79,7 @@ def path_of(name: str) -> str:
     return f"photos/{name}"
 
 
-def reencoded(upload: bytes) -> bytes:
+def reencoded(upload: bytes, crop: Crop | None = None) -> bytes:
     """The picture as a JPEG of at most 1024 pixels a side, upright, nothing but pixels in it."""
     if len(upload) > MAX_BYTES:
         raise ValidationError(_("The photo is larger than 5 MB."))
@@ -61,12 +87,15 @@ def reencoded(upload: bytes) -> bytes:
         with Image.open(io.BytesIO(upload), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ValidationError(_("The photo has more than 25 megapixels."))
-            picture.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
+            enough = round(KEPT_SIDE / (crop.side if crop else 1))
+            picture.draft("RGB", (enough, enough))
             upright = ImageOps.exif_transpose(picture).convert("RGBA")
     except ValidationError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValidationError(_("The photo must be a JPEG, PNG or WebP picture.")) from error
+    if crop:
+        upright = upright.crop(crop.box(*upright.size))
     upright.thumbnail((KEPT_SIDE, KEPT_SIDE))
     paper = Image.new("RGB", upright.size, "white")
     paper.paste(upright, mask=upright.getchannel("A"))

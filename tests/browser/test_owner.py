@@ -6,6 +6,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Say
+from tests.rest import picture
 
 PASSWORD = "correct-horse-battery"
 numbers = count(1)
@@ -95,6 +96,27 @@ def test_rows_are_moved_by_keyboard(window: Open, screen: dict[str, Any], say: S
     expect(page.locator("#reach")).to_be_visible()
     edit(page, say)
     expect(legends).to_have_text([name, say("Email"), say("Phone")])
+
+
+def test_a_photo_is_cut_out_by_keyboard(window: Open, screen: dict[str, Any], say: Say) -> None:
+    page = window(**screen)
+    sign_up(page, say, "Ida Muster")
+    page.goto("/cards/new/")
+    photo = page.get_by_label(say("Photo"), exact=True)
+    photo.set_input_files(files={"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
+    expect(page.locator("#no-picture")).to_be_visible()
+    wide = picture("JPEG", size=(400, 200))
+    photo.set_input_files(files={"name": "a.jpg", "mimeType": "image/jpeg", "buffer": wide})
+    expect(page.locator("#id_crop")).to_have_value("0.2500,0.0000,1.0000")
+    page.locator("#cropping canvas").focus()
+    for _n in range(20):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#id_crop")).to_have_value("0.0500,0.0000,1.0000")
+    page.get_by_role("button", name=say("Save")).last.click()
+    expect(page.get_by_text(say("Your card is ready. Let somebody scan it."))).to_be_visible()
+    page.goto("/cards/")
+    shown = page.locator("img.photo").evaluate("(img) => [img.naturalWidth, img.naturalHeight]")
+    assert shown == [200, 200]
 
 
 def test_the_preview_is_what_the_chosen_circle_sees(

@@ -253,6 +253,28 @@ def test_a_photo_is_shown_to_its_circles_and_removed(
     assert (alice_card.photo, alice_card.photo_circles) == ("", [])
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"photo": SimpleUploadedFile("me.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")},
+        {"photo": SimpleUploadedFile("me.jpg", b"\xff\xd8\xff\xe0<script>alert(1)</script>")},
+        {"photo": SimpleUploadedFile("me.jpg", b"\xff\xd8" + b"x" * 5_300_000)},
+        {"photo": SimpleUploadedFile("me.exe", b"MZ")},
+        {"photo": SimpleUploadedFile("me.jpg", picture().read()), "crop": "everything"},
+    ],
+    ids=["svg", "polyglot", "large", "program", "crop"],
+)
+def test_a_hostile_photo_is_refused_in_words(
+    web: Web, alice: User, alice_card: Card, fields: dict[str, Any]
+) -> None:
+    browser, url = web(alice), reverse("card", args=[alice_card.pk])
+    answer = browser.post(url, form_of(browser.get(url), **fields))
+    assert answer.status_code == 200
+    assert answer.context["form"].errors["photo"]
+    assert b"errorlist" in answer.content
+    assert Card.objects.get(pk=alice_card.pk).rev == alice_card.rev
+
+
 def test_a_photo_has_an_address_that_only_names_photos(
     web: Web, alice: User, alice_card: Card, client: Client
 ) -> None:

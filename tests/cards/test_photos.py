@@ -4,7 +4,7 @@ import io
 import random
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 import pytest
@@ -111,6 +111,27 @@ def png_that_says(side: int) -> bytes:
     honest[16:24] = side.to_bytes(4, "big") * 2
     honest[29:33] = crc32(honest[12:29]).to_bytes(4, "big")
     return bytes(honest)
+
+
+@pytest.mark.parametrize(
+    ("crop", "left", "right"),
+    [("0,0,1", "red", "red"), ("0.5,0,1", "blue", "blue"), ("0.375,0.5,0.5", "red", "blue")],
+)
+def test_a_square_is_cut_out(crop: str, left: str, right: str) -> None:
+    wide = picture("JPEG", size=(400, 200), quality=95)
+    cut = Image.open(io.BytesIO(photos.reencoded(wide, photos.Crop.read(crop))))
+    assert cut.width == cut.height
+    for at, colour in ((2, left), (cut.width - 3, right)):
+        red, _green, blue = cast(tuple[int, int, int], cut.getpixel((at, cut.height // 2)))
+        assert (red > blue) is (colour == "red")
+
+
+@pytest.mark.parametrize(
+    "crop", ["x", "0,0", "0,0,0", "0,0,nan", "-1,0,1", "0,0,1e9", "0,0,0.01", "1,1,1,1", ","]
+)
+def test_what_is_no_square_of_a_picture_is_refused(crop: str) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        photos.Crop.read(crop)
 
 
 def test_a_body_that_says_it_is_huge_is_not_read(alice_card: Card) -> None:
