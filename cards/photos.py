@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
 KEPT_SIDE = 1024  # pixels; what phones show is smaller
+SMALL_SIDE = 320
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 
@@ -42,6 +43,14 @@ def copied(name: str, card: "Card") -> str:
     """Keep the same picture for another card; the name it has there."""
     with default_storage.open(path_of(name)) as picture:
         return store(card, picture.read())
+
+
+def small(name: str) -> bytes:
+    """The picture in the size of a page that must be there at once."""
+    with default_storage.open(path_of(name)) as file, Image.open(file, formats=["JPEG"]) as picture:
+        picture.draft("RGB", (SMALL_SIDE, SMALL_SIDE))
+        picture.thumbnail((SMALL_SIDE, SMALL_SIDE))
+        return as_jpeg(picture)
 
 
 def forget(names: Iterable[str]) -> None:
@@ -70,6 +79,10 @@ def reencoded(upload: bytes) -> bytes:
     upright.thumbnail((KEPT_SIDE, KEPT_SIDE))
     paper = Image.new("RGB", upright.size, "white")
     paper.paste(upright, mask=upright.getchannel("A"))
+    return as_jpeg(paper)
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
     out = io.BytesIO()
-    paper.save(out, "JPEG", quality=85, optimize=True)
+    picture.save(out, "JPEG", quality=85, optimize=True)
     return out.getvalue()
