@@ -26,6 +26,7 @@ from accounts.staff import (
 )
 from bindings import exchange
 from bindings.models import Binding, Block, Exchange, Invitation, Request
+from cards.models import PUBLIC
 
 PRIVATE = ("nickname", "note", "tags")
 UNSEEN = ("properties", "photo_circles")  # the heavy columns of a card
@@ -50,8 +51,10 @@ user_admin.actions = [*(user_admin.actions or ()), erase]
 
 def circle_names(circles: Iterable[str]) -> dict[str, str]:
     """Id to name, of those that are still there."""
-    known = Circle.objects.filter(pk__in=set(circles)).values_list("pk", "name")
-    return {str(pk): name for pk, name in known}
+    named = {*circles}
+    known = Circle.objects.filter(pk__in=named - {PUBLIC}).values_list("pk", "name")
+    public = {PUBLIC: str(_("Public page"))} if PUBLIC in named else {}
+    return public | {str(pk): name for pk, name in known}
 
 
 class BindingList(ChangeList):
@@ -257,7 +260,10 @@ class ExchangeAdmin(ReadOnlyAdmin[Exchange]):
 
     @admin.display(description=_("by way of"))
     def via(self, exchanged: Exchange) -> Any:
-        return _("an invitation") if exchanged.invitation_id else _("a request")
+        """A dash for a public page, and for what has been thrown away since."""
+        if exchanged.invitation_id:
+            return _("an invitation")
+        return _("a request") if exchanged.request_id else "–"
 
 
 @admin.register(Block)

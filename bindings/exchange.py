@@ -29,7 +29,7 @@ from bindings.models import (
     Request,
     blocked_between,
 )
-from cards.models import EVERYONE, Card, View, digest_of
+from cards.models import EVERYONE, PUBLIC, Card, PublicPage, View, digest_of
 
 
 class Gone(Exception):
@@ -86,6 +86,25 @@ def accept_invitation(
         if not Invitation.objects.open().filter(pk=invitation.pk).update(used=F("used") + 1):
             raise Gone
         Exchange.objects.create(invitation=invitation, given=held, returned=given)
+    return Exchanged(held, given)
+
+
+@transaction.atomic
+def accept_page(page: PublicPage, person: User, card: Card, circles: Iterable[str]) -> Exchanged:
+    """Take the card of a public page, as the public sees it, and give back `card`. Raises Gone, or
+    ValidationError on one's own.
+
+    Anybody may do that, and the owner has not decided about them: what everyone who holds the card
+    sees is not for them until the owner says so (`regrant`).
+    """
+    owner = page.shown_card.owner
+    if owner == person:
+        raise ValidationError(_("This is your own card."))
+    if not PublicPage.objects.shown().select_for_update(of=("self",)).filter(pk=page.pk).exists():
+        raise Gone
+    held, given, made = _exchange(page.shown_card.pk, person, [PUBLIC], card.pk, owner, circles)
+    if made:
+        Exchange.objects.create(given=held, returned=given)
     return Exchanged(held, given)
 
 

@@ -13,7 +13,7 @@ from accounts.models import Circle, User
 from bindings.models import CODE_LENGTH, Binding
 from cards.access import own_cards
 from cards.forms import CirclesField, circle_choices
-from cards.models import Card
+from cards.models import PUBLIC, Card
 
 MAX_TAGS = 100
 MAX_TAG = 100  # characters
@@ -40,8 +40,11 @@ class GrantForm(forms.Form):
 
     def __init__(self, *args: Any, circles: Sequence[Circle], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        cast(CirclesField, self.fields["circles"]).choices = circle_choices(circles)
-        if not circles:
+        choices = circle_choices(circles)
+        if PUBLIC in self.initial.get("circles", []):
+            choices.append((PUBLIC, _("Only what the public sees, not what everyone does")))
+        cast(CirclesField, self.fields["circles"]).choices = choices
+        if not choices:
             del self.fields["circles"]
 
     def chosen_circles(self) -> list[str]:

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from bindings import views
-from cards.audience import AudienceForm
+from bindings import public, views
+from cards.audience import AudienceForm, PublicForm
 
 urlpatterns = [
     path("held/", views.held_list, name="held"),
@@ -21,6 +21,12 @@ urlpatterns = [
         {"editing": AudienceForm},
         name="card-audience-preview",
     ),
+    path(
+        "cards/<uuid:pk>/public/preview/",
+        views.preview,
+        {"editing": PublicForm},
+        name="card-public-preview",
+    ),
     path("cards/<uuid:pk>/viewers/", views.viewer_list, name="card-viewers"),
     path("cards/<uuid:pk>/holders/", views.holder_list, name="holders"),
     path("holders/<uuid:pk>/", views.holder, name="holder"),
@@ -35,6 +41,7 @@ urlpatterns = [
     path("invitations/<uuid:pk>/revoke/", views.revoke_invitation, name="invitation-revoke"),
     path("code/", views.code, name="code"),
     path("i/<str:code>", views.invitation, name="invitation"),
+    path("p/<slug:slug>/keep", public.keep, name="public-keep"),
     path("requests/", views.request_list, name="requests"),
     path("requests/<uuid:pk>/", views.request_page, name="request"),
     path("requests/<uuid:pk>/decline/", views.decline, name="request-decline"),

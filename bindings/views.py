@@ -57,7 +57,7 @@ from cards import history
 from cards.access import base_of, own_card, own_cards, user_of
 from cards.face import Face
 from cards.forms import CardEdit, CardForm, FirstCardForm
-from cards.models import Card
+from cards.models import PUBLIC, Card
 
 PAGE = 50  # cards or holders on one page
 BY_NAME = ("view__sort", "pk")
@@ -67,13 +67,15 @@ EXPORTS = {"vcf": (exporting.vcf, "text/vcard"), "csv": (exporting.table, "text/
 Page = Callable[..., HttpResponse]
 
 
-def throttled(scope: str) -> Callable[[Page], Page]:
+def throttled(scope: str, *methods: str) -> Callable[[Page], Page]:
     """Count with the API's throttle of this scope: whoever tries many codes has one limit,
-    whichever door they try them at."""
+    whichever door they try them at. Only these methods, if any are named."""
 
     def counting(page: Page) -> Page:
         @wraps(page)
         def counted(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if methods and request.method not in methods:
+                return page(request, *args, **kwargs)
             throttle = ScopedRateThrottle()
             door = cast(Any, SimpleNamespace(throttle_scope=scope))
             if throttle.allow_request(cast(Any, request), door):
@@ -237,6 +239,7 @@ def holder_list(request: HttpRequest, pk: UUID) -> HttpResponse:
     given = given_by(user_of(request)).filter(card=card).order_by(Lower("holder__name"), "pk")
     page = Paginator(given, PAGE).get_page(request.GET.get("page"))
     names = {str(circle.pk): circle.name for circle in circles_of(user_of(request))}
+    names[PUBLIC] = _("Public page")
     holders = [
         (binding, [names[each] for each in binding.view.circles if each in names])
         for binding in page
@@ -259,7 +262,7 @@ def holder(request: HttpRequest, pk: UUID) -> HttpResponse:
         messages.success(request, _("Saved. Their copy of the card follows."))
         return redirect("holders", binding.card_id)
     _binding, face = shown(binding)
-    context = {"binding": binding, "face": face, "form": form, "circles": circles}
+    context = {"binding": binding, "face": face, "form": form}
     return render(request, "bindings/holder.html", context)
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from accounts.models import User
-from cards.models import Card, CardQuerySet, CardRevision
+from cards.models import Card, CardQuerySet, CardRevision, PublicPage
 
 
 def user_of(request: HttpRequest) -> User:
@@ -40,3 +40,10 @@ def base_of(request: HttpRequest, card: Card) -> CardRevision:
 def number(text: str | None) -> int:
     """A rev that came with a form; 0, which is none's, for anything else."""
     return int(text) if text and text.isdecimal() and len(text) < 19 else 0
+
+
+def public_page(slug: str) -> PublicPage:
+    """The page at this address, with its card and the card's owner, for anybody. Raises Http404
+    for one that is off or was never there: it is not told which."""
+    shown = PublicPage.objects.shown().select_related("card__owner")
+    return get_object_or_404(shown, slug=slug.lower())

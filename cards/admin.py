@@ -27,7 +27,7 @@ from accounts.staff import (
     on_each,
 )
 from cards.face import Face
-from cards.models import Card, CardRevision, Content, Door, StaleCard
+from cards.models import PUBLIC, Card, CardRevision, Content, Door, StaleCard
 from cards.serializers import CardSerializer
 
 STALE = _("The card has been changed since this page was opened. Nothing has been saved.")
@@ -114,11 +114,12 @@ def place(key: int | str) -> str:
 
 
 def faces(content: Content, owner: User) -> SafeString:
-    """What everyone who holds the card sees, and what each circle of its owner sees."""
+    """What everyone who holds the card sees, each circle of its owner, and the public."""
     circles = Circle.objects.filter(owner=owner).order_by("name")
     audiences: list[tuple[Any, str, list[str]]] = [
         (_("Everyone who holds the card"), "*", []),
         *((circle.name, str(circle.pk), [str(circle.pk)]) for circle in circles),
+        (_("Public page"), PUBLIC, [PUBLIC]),
     ]
     seen = [(name, id_, Face.of(content.visible_to(ids))) for name, id_, ids in audiences]
     return render_to_string("admin/cards/faces.html", {"faces": seen})

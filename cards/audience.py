@@ -1,13 +1,19 @@
-"""Who sees what of a card: its lines and its circles as one table of ticks."""
+"""Who sees what of a card: its lines and its circles as one table of ticks, and what of it the
+public sees."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from django import forms
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
+from accounts.models import User
+from cards import public
 from cards.face import Line, named_lines
 from cards.forms import CardEdit, CirclesField, audience
-from cards.models import Card
+from cards.models import PUBLIC, Card
 
 
 class Row(NamedTuple):
@@ -23,12 +29,15 @@ class AudienceForm(CardEdit):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.columns = audience(self.circles)
+        self.columns = self.choices()
         for at, each in enumerate(self.written.properties):
             if each["name"] != "x-ablabel":  # it only names another line
                 self.add(f"row{at}", each["circles"])
         if self.card.photo:
             self.add("photo", self.written.photo_circles)
+
+    def choices(self) -> list[tuple[str, Any]]:
+        return audience(self.circles)
 
     def add(self, name: str, circles: list[str]) -> None:
         field = CirclesField(required=False, initial=circles)
@@ -45,7 +54,49 @@ class AudienceForm(CardEdit):
 
     def write(self, card: Card) -> None:
         card.properties = [
-            cast(Any, {**each, "circles": self.cleaned_data.get(f"row{at}", each["circles"])})
+            cast(Any, {**each, "circles": self.ticked(f"row{at}", each["circles"])})
             for at, each in enumerate(self.written.properties)
         ]
-        card.photo_circles = self.cleaned_data.get("photo", card.photo_circles)
+        card.photo_circles = self.ticked("photo", card.photo_circles)
+
+    def ticked(self, name: str, before: list[str]) -> list[str]:
+        """Who sees the line from now on."""
+        return cast(list[str], self.cleaned_data.get(name, before))
+
+
+class PublicForm(AudienceForm):
+    """What is on the public page, where that is, and who may list it. Who else sees a line of the
+    card stays."""
+
+    slug = forms.CharField(
+        label=pgettext_lazy("of a page", "Address"),
+        max_length=60,
+        required=False,
+        help_text=_("Such as your name. Left empty, it is one that nobody can guess."),
+        widget=forms.TextInput({"autocapitalize": "none", "spellcheck": "false"}),
+    )
+    is_indexed = forms.BooleanField(label=_("Search engines may list it"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.page = public.page_of(self.card)
+        if self.page:
+            self.initial.update(slug=self.page.slug, is_indexed=self.page.is_indexed)
+
+    def choices(self) -> list[tuple[str, Any]]:
+        return [(PUBLIC, _("Public page"))]
+
+    def ticked(self, name: str, before: list[str]) -> list[str]:
+        return sorted({*before} - {PUBLIC} | {*super().ticked(name, before)} & {PUBLIC})
+
+    def clean_slug(self) -> str:
+        slug: str = self.cleaned_data["slug"]
+        return public.checked_slug(slug) if slug else ""
+
+    @transaction.atomic
+    def publish(self, person: User) -> None:
+        """Write the ticks and turn the page on. Raises StaleCard, and ValidationError for an
+        address that is not free."""
+        card = self.save(person)
+        form = self.cleaned_data
+        public.publish(card, slug=form["slug"], is_indexed=form["is_indexed"])

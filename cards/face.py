@@ -199,6 +199,20 @@ def whole_name(n: Iterable[Any]) -> str:
     return vcard.together([[part] if isinstance(part, str) and part else list(part) for part in n])
 
 
+# Where microformats have a word for it (https://microformats.org/wiki/h-card).
+H_CARD = {
+    "tel": "p-tel",
+    "email": "u-email",
+    "url": "u-url",
+    "title": "p-job-title",
+    "org": "p-org",
+    "role": "p-role",
+    "adr": "p-adr",
+    "nickname": "p-nickname",
+    "note": "p-note",
+}
+
+
 class Line(NamedTuple):
     label: str
     text: str
@@ -212,7 +226,7 @@ class Face:
 
     fn: str
     photo: str | None
-    lines: list[Line]
+    named: list[tuple[str, Line]]
     first: dict[str, Line]
 
     @classmethod
@@ -222,8 +236,17 @@ class Face:
             for name, line in named_lines(view["properties"])
             if name != "n" or line.text != view["fn"]  # which says it already
         ]
-        lines = [line for _name, line in named]
-        return cls(view["fn"], view["photo"], lines, dict(reversed(named)))
+        return cls(view["fn"], view["photo"], named, dict(reversed(named)))
+
+    @property
+    def lines(self) -> list[Line]:
+        return [line for _name, line in self.named]
+
+    def rest(self) -> list[tuple[str, Line]]:
+        """What is left beside a headline with title and organization: lines, each with its class
+        as a microformat."""
+        headline = [self.first.get("title"), self.first.get("org")]
+        return [(H_CARD.get(name, ""), line) for name, line in self.named if line not in headline]
 
 
 def named_lines(properties: Sequence[Mapping[str, Any]]) -> list[tuple[str, Line]]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Circle, User
 from cards import photos, vcard
 from cards.face import KINDS, kind_of, parts_in_order, spoken_types, texts_of, whole_name
-from cards.models import EVERYONE, Card, CardRevision, Door, Property, StaleCard
+from cards.models import EVERYONE, PUBLIC, Card, CardRevision, Door, Property, StaleCard
 
 MAX_ROWS = 1000
 FIRST_ROWS = ("n", "tel", "email", "title", "org")  # empty rows that a new card begins with
@@ -37,7 +37,7 @@ def first_rows(person: User) -> list[dict[str, Any]]:
 
 
 class CirclesField(forms.MultipleChoiceField):
-    """Circles as a card keeps them: none, `["*"]`, or ids. The choices are set by the form."""
+    """Circles as a card keeps them: none, `*`, `public`, ids. The choices are set by the form."""
 
     widget = forms.CheckboxSelectMultiple
 
@@ -47,7 +47,8 @@ class CirclesField(forms.MultipleChoiceField):
 
 def audience(circles: Iterable[Circle]) -> list[tuple[str, Any]]:
     """Whom a property can be shown to."""
-    return [(EVERYONE, _("Everyone who holds the card")), *circle_choices(circles)]
+    everyone, public = _("Everyone who holds the card"), _("Public page")
+    return [(EVERYONE, everyone), *circle_choices(circles), (PUBLIC, public)]
 
 
 def circle_choices(circles: Iterable[Circle]) -> list[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from cards.face import Line, named_lines
-from cards.models import EVERYONE, Card, Content
+from cards.models import EVERYONE, PUBLIC, Card, Content
 
 LOOKED_AT = 200  # revisions of a card, for what a holder is shown of them
 SHOWN = 20
@@ -102,9 +102,11 @@ def audiences(content: Content) -> dict[Named, list[list[str]]]:
 
 def spoken(seen_by: Collection[str], circles: Circles) -> str:
     """Who that is, in words."""
-    if EVERYONE in seen_by:
-        return _("everyone who holds the card")
-    names = [circles.get(each, _("a circle that is gone")) for each in seen_by]
+    special = {EVERYONE: _("everyone who holds the card"), PUBLIC: _("the public")}
+    names = [special[each] for each in special if each in seen_by]
+    if EVERYONE not in seen_by:
+        circle_ids = [each for each in seen_by if each not in special]
+        names += [circles.get(each, _("a circle that is gone")) for each in circle_ids]
     return ", ".join(names) or _("only you")
 
 

@@ -7,10 +7,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Iterable
-from typing import Any, NoReturn, Self, TypedDict
+from typing import Any, NoReturn, Self, TypedDict, cast
 
 from django.conf import settings
 from django.db import connection, models, transaction
+from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +20,7 @@ from cards import photos
 from cards.search import LONGEST, search_text, sort_text
 
 EVERYONE = "*"
+PUBLIC = "public"
 NEVER_CHANGED = "A revision is never changed."
 
 
@@ -99,8 +101,11 @@ class Content(models.Model):
     def visible_to(self, circles: Collection[str]) -> dict[str, Any]:
         """What a holder in these circles gets: `{fn, properties: [{name, value, params}],
         photo: url or None}`. Only what was given to one of the circles, or to everyone, is in it.
+
+        Whoever is counted among the public is not everyone who holds the card: for them it is only
+        what was given to the public (docs/decisions/0026-the-public-is-an-audience.md).
         """
-        audience = {EVERYONE, *circles}
+        audience = {*circles} if PUBLIC in circles else {EVERYONE, *circles}
         return {
             "fn": self.fn,
             "properties": [
@@ -189,7 +194,11 @@ class Card(Content):
     def restore(self, revision: "CardRevision") -> None:
         """Become again what that revision was, as the next rev. Circles that are no more see
         nothing of it. Raises StaleCard as `save()` does."""
-        there = {EVERYONE, *(str(pk) for pk in self.owner.circles.values_list("pk", flat=True))}
+        there = {
+            EVERYONE,
+            PUBLIC,
+            *(str(pk) for pk in self.owner.circles.values_list("pk", flat=True)),
+        }
         self.label, self.fn, self.photo = revision.label, revision.fn, revision.photo
         self.photo_circles = [each for each in revision.photo_circles if each in there]
         self.properties = [
@@ -208,6 +217,8 @@ class Card(Content):
             self.retired_at = timezone.now()
             self.save()
             self.revisions.all().delete()
+            self.pages.free()
+            self.pages.update(card=None)
             transaction.on_commit(lambda: photos.forget(shown), robust=True)
 
     def view_for(self, circles: Iterable[str]) -> "View":
@@ -223,6 +234,67 @@ class Card(Content):
         view.rev = twin.rev if twin else self.rev
         view.save()
         return view
+
+
+class PublicPageQuerySet(models.QuerySet["PublicPage"]):
+    def free(self) -> int:
+        """Give these addresses up. What stays of them keeps them from others for a while."""
+        return self.filter(freed_at=None).update(freed_at=timezone.now(), is_on=False)
+
+    def shown(self) -> Self:
+        """Those that anybody may open."""
+        return self.filter(is_on=True, card__retired_at=None, card__owner__is_active=True)
+
+
+class PublicPage(models.Model):
+    """The address at which anybody sees what a card shows to the public, while it is on.
+
+    One that was given up stays as a row of nothing but the address, so that nobody else gets it
+    while there are still links and printed cards that lead there. How one is turned on and off is
+    in cards/public.py.
+    """
+
+    slug = models.CharField(_("address"), max_length=40, unique=True)
+    card = models.ForeignKey(
+        Card, on_delete=models.CASCADE, null=True, related_name="pages", verbose_name=_("card")
+    )
+    is_on = models.BooleanField(_("on"), default=False)
+    is_indexed = models.BooleanField(_("search engines may list it"), default=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    freed_at = models.DateTimeField(_("given up at"), null=True, editable=False)
+
+    objects = PublicPageQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("public page")
+        verbose_name_plural = _("public pages")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["card"],
+                condition=models.Q(freed_at=None),
+                name="public_page_one_a_card",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(slug=Lower("slug")), name="public_page_address_is_lower_case"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(freed_at=None, card__isnull=False)
+                | models.Q(freed_at__isnull=False, is_on=False),
+                name="public_page_given_up_is_off",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def shown_card(self) -> Card:
+        """Of a page that is on, which has one."""
+        return cast(Card, self.card)
+
+    @property
+    def url(self) -> str:
+        return reverse("public", args=[self.slug])
 
 
 class CardRevisionQuerySet(models.QuerySet["CardRevision"]):

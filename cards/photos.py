@@ -18,6 +18,7 @@ MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 25_000_000
 SMALLEST_SIDE = 0.05  # of the picture's shorter side
 KEPT_SIDE = 1024  # pixels; what phones show is smaller
+SMALL_SIDE = 320
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 
@@ -70,6 +71,14 @@ def copied(name: str, card: "Card") -> str:
         return store(card, picture.read())
 
 
+def small(name: str) -> bytes:
+    """The picture in the size of a page that must be there at once."""
+    with default_storage.open(path_of(name)) as file, Image.open(file, formats=["JPEG"]) as picture:
+        picture.draft("RGB", (SMALL_SIDE, SMALL_SIDE))
+        picture.thumbnail((SMALL_SIDE, SMALL_SIDE))
+        return as_jpeg(picture)
+
+
 def forget(names: Iterable[str]) -> None:
     for name in names:
         default_storage.delete(path_of(name))
@@ -99,6 +108,10 @@ def reencoded(upload: bytes, crop: Crop | None = None) -> bytes:
     upright.thumbnail((KEPT_SIDE, KEPT_SIDE))
     paper = Image.new("RGB", upright.size, "white")
     paper.paste(upright, mask=upright.getchannel("A"))
+    return as_jpeg(paper)
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
     out = io.BytesIO()
-    paper.save(out, "JPEG", quality=85, optimize=True)
+    picture.save(out, "JPEG", quality=85, optimize=True)
     return out.getvalue()

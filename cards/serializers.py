@@ -9,11 +9,12 @@ from rest_framework import serializers
 
 from accounts.models import Circle
 from cards import vcard
-from cards.models import EVERYONE, Card
+from cards.models import EVERYONE, PUBLIC, Card
 
 
 class CirclesField(serializers.ListField):
-    """Who may see something: `[]` nobody, `["*"]` everyone who holds the card, or circle ids."""
+    """Who may see something: `[]` nobody, `["*"]` everyone who holds the card, `["public"]` whoever
+    opens its public page, or circle ids."""
 
     child = serializers.CharField(max_length=64)
 
@@ -22,7 +23,7 @@ class CirclesField(serializers.ListField):
 
     def to_internal_value(self, given: Any) -> list[str]:
         circles = sorted(set(super().to_internal_value(given)))
-        named = set(circles) - {EVERYONE}
+        named = set(circles) - {EVERYONE, PUBLIC}
         if named and (unknown := named - self.own_circles()):
             raise serializers.ValidationError(_("You have no such circle: %s") % min(unknown))
         return circles

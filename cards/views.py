@@ -1,24 +1,34 @@
-"""Pages of an owner's cards, and the photos."""
+"""Pages of an owner's cards, the photos, and what the public sees of a card."""
 
+import io
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
+import segno
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.files.storage import default_storage
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import (
+    conditional_page,
+    require_GET,
+    require_POST,
+    require_safe,
+)
 
-from cards import history, importing, photos, vcard
-from cards.access import base_of, number, own_card, own_cards, user_of
-from cards.audience import AudienceForm
+from cards import history, importing, photos, public, vcard
+from cards.access import base_of, number, own_card, own_cards, public_page, user_of
+from cards.audience import AudienceForm, PublicForm
 from cards.face import KINDS, Face
 from cards.forms import (
     MAX_ROWS,
@@ -29,8 +39,9 @@ from cards.forms import (
     circles_of,
     proposed,
 )
-from cards.models import Card, CardRevision, Door, StaleCard
+from cards.models import PUBLIC, Card, CardRevision, Door, PublicPage, StaleCard
 from cards.photos import path_of
+from cards.renderers import properties_of
 
 REVISIONS = 20  # on one page
 SHOWN = 200  # cards of a file
@@ -224,6 +235,112 @@ def retire_card(request: HttpRequest, pk: UUID) -> HttpResponse:
         card.retire()
     messages.success(request, _("The card is retired. Nobody holds it any more."))
     return redirect("cards")
+
+
+# The public page
+
+
+@login_required
+def card_public(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """What the public sees of the card, where, and whether it does."""
+    card, now = own_card(request, pk), None
+    data = request.POST if request.method == "POST" else None
+    form = PublicForm(data, card=card, base=base_of(request, card), circles=[])
+    shown = form.draft() if data else card
+    if data and "look" not in data and form.is_valid():
+        try:
+            form.publish(user_of(request))
+        except StaleCard:
+            now = own_card(request, card.pk)
+            form.show_again(now.content_rev)
+        except ValidationError as error:
+            form.add_error("slug", error)
+        else:
+            messages.success(request, _("The public page is on, and shows what you see here."))
+            return redirect("card-public", card.pk)
+    context = {
+        "card": card,
+        "form": form,
+        "now": now and Face.of(now.for_owner()),
+        "page": form.page,
+        "address": form.page and request.build_absolute_uri(form.page.url),
+        "face": Face.of(shown.visible_to([PUBLIC])),
+    }
+    return render(request, "cards/card_public.html", context, status=409 if now else 200)
+
+
+@login_required
+@require_POST
+def unpublish(request: HttpRequest, pk: UUID) -> HttpResponse:
+    card = own_card(request, pk)
+    public.unpublish(card)
+    messages.success(request, _("The public page is off. Its address stays yours."))
+    return redirect("card-public", card.pk)
+
+
+Shown = Callable[..., HttpResponse]
+
+
+def for_anybody(page: Shown) -> Shown:
+    """Of a page that is on, the same for all who read one language. It is asked for again each
+    time, so that it is gone at once when it is turned off; robots are told what its owner wants."""
+
+    @require_safe
+    def shown(request: HttpRequest, slug: str) -> HttpResponse:
+        found = public_page(slug)
+        response = page(request, found)
+        response["Cache-Control"] = "no-cache"
+        if not found.is_indexed:
+            response["X-Robots-Tag"] = "noindex"
+        return response
+
+    return cast(Shown, conditional_page(shown))
+
+
+@for_anybody
+def public_card(request: HttpRequest, page: PublicPage) -> HttpResponse:
+    view = page.shown_card.visible_to([PUBLIC])
+    photo = reverse("public-photo", args=[page.slug]) if view["photo"] else None
+    context = {
+        "page": page,
+        "face": Face.of({**view, "photo": photo}),
+        "address": request.build_absolute_uri(page.url),
+        "picture": photo and request.build_absolute_uri(photo),
+    }
+    return render(request, "cards/public.html", context)
+
+
+@for_anybody
+def public_vcf(request: HttpRequest, page: PublicPage) -> HttpResponse:
+    """In the version that every address book reads (RFC 2426), or with `?version=4.0` in the
+    newest (RFC 6350)."""
+    view = page.shown_card.visible_to([PUBLIC])
+    version = "4.0" if request.GET.get("version") == "4.0" else "3.0"
+    text = vcard.write(properties_of({"id": page.card_id, **view}), version=version)
+    name = f"{' '.join(view['fn'].split())}.vcf"
+    disposition = content_disposition_header(True, name) or "attachment"
+    return HttpResponse(
+        text,
+        content_type="text/vcard; charset=utf-8",
+        headers={"Content-Disposition": disposition},
+    )
+
+
+@for_anybody
+def public_qr(request: HttpRequest, page: PublicPage) -> HttpResponse:
+    picture = io.BytesIO()
+    code = segno.make(request.build_absolute_uri(page.url), error="m")
+    code.save(picture, kind="svg", scale=6, border=4)
+    return HttpResponse(picture.getvalue(), content_type="image/svg+xml")
+
+
+@for_anybody
+def public_photo(request: HttpRequest, page: PublicPage) -> HttpResponse:
+    """Not at the photo's own address, which would be known when the page is off again."""
+    view = page.shown_card.visible_to([PUBLIC])
+    if not view["photo"]:
+        raise Http404
+    return HttpResponse(photos.small(page.shown_card.photo), content_type="image/jpeg")
 
 
 def photo(request: HttpRequest, name: str) -> FileResponse:

@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Device, IdempotentReply
 from bindings.models import Invitation, Request
+from cards.models import PublicPage
+from cards.public import KEPT_FROM_OTHERS
 from delivery.models import OfflineMessage, PushAttempt
 
 EVERY = 3600.0  # seconds
@@ -23,6 +25,7 @@ RULES: list[tuple[timedelta, Rule]] = [
     (timedelta(days=30), lambda then: PushAttempt.objects.filter(sent_at__lt=then)),
     (timedelta(days=90), lambda then: Invitation.objects.filter(expires_at__lt=then)),
     (timedelta(days=90), lambda then: Request.objects.filter(expires_at__lt=then)),
+    (KEPT_FROM_OTHERS, lambda then: PublicPage.objects.filter(freed_at__lt=then)),
     (timedelta(days=365), lambda then: Device.objects.filter(revoked_at__lt=then)),
 ]
 

@@ -76,6 +76,12 @@ def test_pages_of_somebody_signed_in(found: Found, language: str) -> None:
     page.locator("main form button[type=submit]").first.click()
     page.locator("#link").wait_for()
     look()
+    page.locator("main a[href$='/public/']").click()
+    page.locator("main button[type=submit]:not([name])").click()
+    page.locator("#link").wait_for()
+    look()
+    page.goto(urlsplit(page.locator("#link").input_value()).path)
+    look()
     assert {"/", "/held/", "/held/*/", "/cards/*/", "/cards/*/audience/", "/holders/*/"} <= seen
     assert not said, "\n".join(said)
 

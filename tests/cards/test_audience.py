@@ -42,7 +42,7 @@ def test_the_page_has_a_named_box_for_each_line_and_circle(
     alice_card: Card, family: Circle, alice: User, web: Web
 ) -> None:
     page = web(alice).get(f"/cards/{alice_card.pk}/audience/")
-    boxes = len(alice_card.properties) * 2
+    boxes = len(alice_card.properties) * 3  # everyone, the family, the public
     assert page.content.count(b'type="checkbox"') == boxes
     assert page.content.count(b'aria-labelledby="line-') == boxes
     assert page.content.count(b" checked ") == sum(
