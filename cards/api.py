@@ -21,6 +21,7 @@ from accounts.models import User
 from cards import importing, photos, vcard
 from cards.models import Card, CardRevision, Door, StaleCard
 from cards.renderers import FORMS, JCardRenderer, VCardRenderer, XCardRenderer
+from cards.sayings import spoken
 from cards.serializers import CardSerializer, PhotoSerializer, photo_of
 
 IF_MATCH = OpenApiParameter(
@@ -327,7 +328,7 @@ class ImportView(UploadView):
             read = importing.looked_at if dry else importing.stored
             made = read(user_of(request), upload.read(), circles)
         except vcard.VCardError as error:
-            raise serializers.ValidationError({"file": str(error)}) from error
+            raise serializers.ValidationError({"file": spoken(str(error))}) from error
         return Response(
             ImportedSerializer({"cards": made}, context={"request": request}).data,
             status=status.HTTP_200_OK if dry else status.HTTP_201_CREATED,

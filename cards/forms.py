@@ -19,6 +19,7 @@ from accounts.models import Circle, User
 from cards import photos, vcard
 from cards.face import KINDS, kind_of, parts_in_order, spoken_types, texts_of, whole_name
 from cards.models import EVERYONE, PUBLIC, Card, CardRevision, Door, Property, StaleCard
+from cards.sayings import spoken
 
 MAX_ROWS = 1000
 FIRST_ROWS = ("n", "tel", "email", "title", "org")  # empty rows that a new card begins with
@@ -69,7 +70,7 @@ def checked_fn(fn: str) -> str:
     try:
         vcard.from_json([{"name": "fn", "value": fn, "params": {}}])
     except vcard.VCardError as error:
-        raise ValidationError(error.reason) from error
+        raise ValidationError(spoken(error.reason)) from error
     return fn
 
 
@@ -154,7 +155,7 @@ class PropertyForm(forms.Form):
         try:
             (checked,) = vcard.to_json(vcard.from_json([written]))
         except vcard.VCardError as error:
-            self.add_error(self.first_part(), error.reason)
+            self.add_error(self.first_part(), spoken(error.reason))
         else:
             self.result = cast(Property, {**checked, "circles": written["circles"]})
         return form
@@ -415,7 +416,7 @@ class FirstCardForm(forms.Form):
         try:
             vcard.from_json([{"name": "tel", "value": tel, "params": {}}] if tel else [])
         except vcard.VCardError as error:
-            raise ValidationError(error.reason) from error
+            raise ValidationError(spoken(error.reason)) from error
         return tel
 
     def offer(self, person: User) -> tuple[Card, list[str]]:

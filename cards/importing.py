@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from cards import photos, vcard
 from cards.models import Card, Door
+from cards.sayings import spoken
 
 OURS = {"fn", "version", "prodid", "rev"}  # what a card says of itself and the server knows better
 
@@ -47,7 +48,7 @@ def stored(
 def imported(owner: User, parsed: vcard.ParsedCard, circles: list[str], *, dry: bool) -> Imported:
     """Its photo is stored unless `dry`; the card is not."""
     card = Card(owner=owner, fn=parsed.fn[:500], changed_by=owner, changed_via=Door.IMPORT)
-    warnings = list(parsed.warnings)
+    warnings = [spoken(each) for each in parsed.warnings]
     for name in [str(each.value) for each in parsed.properties[1:] if each.name == "fn"]:
         warnings.append(_("Another name was left out: %s") % name)
     kept = [each for each in parsed.properties if each.name not in OURS]
@@ -68,7 +69,9 @@ def take(card: Card, given: vcard.Property, circles: list[str]) -> Iterable[str]
     try:
         vcard.from_json([plain])
     except vcard.VCardError as error:
-        return [_("%(name)s was left out: %(why)s") % {"name": given.name, "why": error.reason}]
+        return [
+            _("%(name)s was left out: %(why)s") % {"name": given.name, "why": spoken(error.reason)}
+        ]
     card.properties.append({**plain, "circles": circles})
     return []
 

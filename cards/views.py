@@ -42,6 +42,7 @@ from cards.forms import (
 from cards.models import PUBLIC, Card, CardRevision, Door, PublicPage, StaleCard
 from cards.photos import path_of
 from cards.renderers import properties_of
+from cards.sayings import spoken
 
 REVISIONS = 20  # on one page
 SHOWN = 200  # cards of a file
@@ -145,7 +146,7 @@ def import_cards(request: HttpRequest) -> HttpResponse:
                 return cards_imported(request, made)
             found = importing.looked_at(person, asked["file"], asked["circles"])
         except vcard.VCardError as error:
-            form.add_error("file", error.reason)
+            form.add_error("file", spoken(error.reason))
     looked_at = [(Face.of(each.card.for_owner()), each.warnings) for each in found or []]
     context = {"form": form, "found": looked_at[:SHOWN], "total": len(looked_at)}
     return render(request, "cards/import.html", context)
