@@ -25,7 +25,7 @@ from accounts.staff import (
     on_each,
 )
 from bindings import exchange
-from bindings.models import Binding, Block, Exchange, Invitation, Request
+from bindings.models import Binding, Block, Exchange, Guest, Invitation, Request
 from cards.models import PUBLIC
 
 PRIVATE = ("nickname", "note", "tags")
@@ -264,6 +264,20 @@ class ExchangeAdmin(ReadOnlyAdmin[Exchange]):
         if exchanged.invitation_id:
             return _("an invitation")
         return _("a request") if exchanged.request_id else "–"
+
+
+@admin.register(Guest)
+class GuestAdmin(ReadOnlyAdmin[Guest]):
+    people = ("user",)
+    list_display = ("user_id", "who", "created_at", "claimed_at")
+    list_filter = (("claimed_at", HappenedFilter), "created_at")
+    list_select_related = ("user",)
+    ordering = ("-created_at",)
+    fields = ("who", "created_at", "claimed_at")
+
+    @admin.display(description=_("person"))
+    def who(self, guest: Guest) -> str:
+        return link_to_person(guest.user)
 
 
 @admin.register(Block)

@@ -25,6 +25,7 @@ from bindings.models import (
     Binding,
     Block,
     Exchange,
+    Guest,
     Invitation,
     Request,
     blocked_between,
@@ -352,6 +353,12 @@ def erase(user: User) -> None:
         devices.revoke(device)
     Device.objects.filter(user=user).update(name="")
     IdempotentReply.objects.filter(user=user).delete()
+    Guest.objects.filter(user=user).delete()
+    empty(user)
+
+
+def empty(user: User) -> None:
+    """Leave a row of them that nobody can sign in to and that says nothing."""
     # Nobody can have signed up with these, so they are free.
     user.email = f"erased-{user.pk}@invalid"
     user.username = f"erased:{user.pk}"

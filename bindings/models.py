@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
+from accounts.models import Device, User
 from cards.models import Card, View
 
 CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: no I, L, O, U
@@ -263,6 +263,36 @@ class Block(models.Model):
 
     def __str__(self) -> str:
         return f"{self.blocker_id} / {self.blocked_id}"
+
+
+class GuestQuerySet(models.QuerySet["Guest"]):
+    def with_key(self, key: str) -> Self:
+        """Those whose card is still theirs alone to change."""
+        return self.filter(key_hash=Device.hash_token(key), claimed_at=None)
+
+
+class Guest(models.Model):
+    """Somebody without an account, who has left a card and has a private link to it.
+
+    To all others they are a person as any, whom nobody can sign in as. Once the card was claimed
+    into an account, nothing stays but that the link is used up.
+    """
+
+    user = models.OneToOneField(
+        User, on_delete=models.CASCADE, primary_key=True, related_name="guest"
+    )
+    key_hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    claimed_at = models.DateTimeField(_("claimed at"), null=True, editable=False)
+
+    objects = GuestQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("guest")
+        verbose_name_plural = _("guests")
+
+    def __str__(self) -> str:
+        return str(self.pk)
 
 
 def blocked_between(one: User, other: User) -> bool:

@@ -56,8 +56,9 @@ from bindings.models import Binding
 from cards import history
 from cards.access import base_of, own_card, own_cards, user_of
 from cards.face import Face
-from cards.forms import CardEdit, CardForm, FirstCardForm
+from cards.forms import CardEdit, CardForm
 from cards.models import PUBLIC, Card
+from cards.short import FirstCardForm
 
 PAGE = 50  # cards or holders on one page
 BY_NAME = ("view__sort", "pk")
@@ -401,6 +402,7 @@ def invitation(request: HttpRequest, code: str) -> HttpResponse:
     except exchange.Gone:
         return render(request, "bindings/invitation_gone.html", status=404)
     context = {
+        "code": code,
         "owner": offered.card.owner,
         "face": Face.of(offered.card.visible_to(offered.circles)),
         "form": form,

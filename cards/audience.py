@@ -75,13 +75,17 @@ class PublicForm(AudienceForm):
         help_text=_("Such as your name. Left empty, it is one that nobody can guess."),
         widget=forms.TextInput({"autocapitalize": "none", "spellcheck": "false"}),
     )
+    takes_cards = forms.BooleanField(
+        label=_("Visitors may leave their card, without an account"), required=False, initial=True
+    )
     is_indexed = forms.BooleanField(label=_("Search engines may list it"), required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.page = public.page_of(self.card)
         if self.page:
-            self.initial.update(slug=self.page.slug, is_indexed=self.page.is_indexed)
+            known = ("slug", "takes_cards", "is_indexed")
+            self.initial.update({name: getattr(self.page, name) for name in known})
 
     def choices(self) -> list[tuple[str, Any]]:
         return [(PUBLIC, _("Public page"))]
@@ -98,5 +102,5 @@ class PublicForm(AudienceForm):
         """Write the ticks and turn the page on. Raises StaleCard, and ValidationError for an
         address that is not free."""
         card = self.save(person)
-        form = self.cleaned_data
-        public.publish(card, slug=form["slug"], is_indexed=form["is_indexed"])
+        choices = {name: self.cleaned_data[name] for name in ("slug", "takes_cards", "is_indexed")}
+        public.publish(card, **choices)

@@ -260,6 +260,9 @@ class PublicPage(models.Model):
     )
     is_on = models.BooleanField(_("on"), default=False)
     is_indexed = models.BooleanField(_("search engines may list it"), default=False)
+    takes_cards = models.BooleanField(
+        _("visitors may leave their card"), default=True, db_default=True
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     freed_at = models.DateTimeField(_("given up at"), null=True, editable=False)
 

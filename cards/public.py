@@ -56,7 +56,9 @@ def page_of(card: Card) -> PublicPage | None:
 
 
 @transaction.atomic
-def publish(card: Card, *, slug: str = "", is_indexed: bool = False) -> PublicPage:
+def publish(
+    card: Card, *, slug: str = "", takes_cards: bool = True, is_indexed: bool = False
+) -> PublicPage:
     """Turn the page on, at this address; without one, where it was, or where nobody guesses it.
 
     Raises StaleCard if the card is not at this rev any more, as the public must see nothing that
@@ -70,7 +72,8 @@ def publish(card: Card, *, slug: str = "", is_indexed: bool = False) -> PublicPa
         new = address(card, checked_slug(slug) if slug else new_slug())
         card.pages.free()
         page = new
-    page.card, page.freed_at, page.is_on, page.is_indexed = card, None, True, is_indexed
+    page.card, page.freed_at, page.is_on = card, None, True
+    page.takes_cards, page.is_indexed = takes_cards, is_indexed
     try:
         with transaction.atomic():
             page.save()

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Device, IdempotentReply
-from bindings.models import Invitation, Request
+from bindings.models import Guest, Invitation, Request
 from cards.models import PublicPage
 from cards.public import KEPT_FROM_OTHERS
 from delivery.models import OfflineMessage, PushAttempt
@@ -25,6 +25,7 @@ RULES: list[tuple[timedelta, Rule]] = [
     (timedelta(days=30), lambda then: PushAttempt.objects.filter(sent_at__lt=then)),
     (timedelta(days=90), lambda then: Invitation.objects.filter(expires_at__lt=then)),
     (timedelta(days=90), lambda then: Request.objects.filter(expires_at__lt=then)),
+    (timedelta(days=90), lambda then: Guest.objects.filter(claimed_at__lt=then)),
     (KEPT_FROM_OTHERS, lambda then: PublicPage.objects.filter(freed_at__lt=then)),
     (timedelta(days=365), lambda then: Device.objects.filter(revoked_at__lt=then)),
 ]

@@ -11,7 +11,7 @@ from django.urls import reverse
 from push_notifications.models import APNSDevice, GCMDevice
 
 from accounts.models import Circle, User
-from bindings import exchange
+from bindings import exchange, guests
 from bindings.models import Binding
 from cards.models import Card
 from delivery import rows
@@ -84,6 +84,7 @@ def populate_once(card: Card, person: User) -> None:
     PushAttempt.objects.create(device=device, transport="apns", verdict="delivered", status=200)
     exchange.invite(card, circles=[str(circle.pk)], lifetime=timedelta(days=1))
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")
+    guests.welcome(f"Guest of {person.name}", lambda guest: None)
     exchange.block(person, make_person(f"blocked-{person.username}", "Blocked"))
     GCMDevice.objects.create(user=person, registration_id=f"gcm-{person.pk}")
     assert APNSDevice.objects.filter(user=person).exists()

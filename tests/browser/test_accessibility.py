@@ -80,10 +80,27 @@ def test_pages_of_somebody_signed_in(found: Found, language: str) -> None:
     page.locator("main button[type=submit]:not([name])").click()
     page.locator("#link").wait_for()
     look()
-    page.goto(urlsplit(page.locator("#link").input_value()).path)
+    address = urlsplit(page.locator("#link").input_value()).path
+    page.goto(address)
     look()
+    look_as_guest(page, address, look)
     assert {"/", "/held/", "/held/*/", "/cards/*/", "/cards/*/audience/", "/holders/*/"} <= seen
     assert not said, "\n".join(said)
+
+
+def look_as_guest(page: Page, address: str, look: Callable[[], None]) -> None:
+    """Leave a card at a public page, and look at what is there for whoever did."""
+    page.context.clear_cookies()
+    page.goto(f"{address}/leave")
+    look()
+    page.locator("[name=fn]").fill("Guest")
+    page.locator("main button[type=submit]").click()
+    page.locator("#link").wait_for()
+    look()
+    page.locator("a[href$='/remove/']").click()
+    look()
+    page.locator("main button[type=submit]").click()
+    look()
 
 
 def test_pages_of_a_visitor(found: Found, complaints: list[str]) -> None:

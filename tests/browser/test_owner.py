@@ -12,8 +12,9 @@ PASSWORD = "correct-horse-battery"
 numbers = count(1)
 
 
-def sign_up(page: Page, say: Say, name: str) -> None:
-    page.goto("/account/signup/")
+def sign_up(page: Page, say: Say, name: str, *, here: bool = False) -> None:
+    if not here:
+        page.goto("/account/signup/")
     page.get_by_label(say("Your name")).fill(name)
     page.locator("[name=email]").fill(f"person{next(numbers)}@example.org")
     page.locator("[name=password1]").fill(PASSWORD)
