@@ -269,6 +269,7 @@ class ExchangeAdmin(ReadOnlyAdmin[Exchange]):
 @admin.register(Guest)
 class GuestAdmin(ReadOnlyAdmin[Guest]):
     people = ("user",)
+    ids = ()
     list_display = ("user_id", "who", "created_at", "claimed_at")
     list_filter = (("claimed_at", HappenedFilter), "created_at")
     list_select_related = ("user",)

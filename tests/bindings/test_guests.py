@@ -260,7 +260,8 @@ def test_nobody_claims_it_again(link: str, bob: User, charlie: User, web: Web) -
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_who_claim_at_once_one_gets_it(link: str, bob: User, charlie: User) -> None:
-    started, said = threading.Barrier(2), []
+    started = threading.Barrier(2)
+    said: list[User | None] = []
 
     def try_to(person: User) -> None:
         started.wait(5)
