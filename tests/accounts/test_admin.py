@@ -100,6 +100,46 @@ def test_what_a_holder_keeps_private_is_on_no_page(staff: Client, alice: User) -
     assert Binding.objects.filter(**PRIVATE).count() == 3
 
 
+# What a list must not be narrowed by: how many rows there are would tell what no page shows.
+GUESSES = {
+    "accounts.User": ["password__startswith", "bindings__note__startswith", "sessions__pk"],
+    "accounts.Device": ["token_hash__startswith", "user__password__startswith"],
+    "cards.Card": ["properties__contains", "label__startswith", "bindings__note__contains"],
+    "cards.CardRevision": ["properties__contains", "card__properties__contains"],
+    "bindings.Binding": ["note__contains", "nickname__gte", "tags__contains", "view__search__gt"],
+    "bindings.Invitation": ["code_hash__startswith", "card__properties__contains"],
+    "bindings.Request": ["message__contains", "card__properties__contains"],
+    "bindings.Exchange": ["given__note__contains", "returned__card__properties__contains"],
+    "bindings.Guest": ["key_hash__startswith", "user__password__startswith"],
+    "delivery.OfflineMessage": ["binding__note__contains", "device__token_hash__startswith"],
+    "delivery.Mailbox": ["device__token_hash__startswith"],
+    "delivery.PushAttempt": ["device__token_hash__startswith"],
+    "delivery.CardUpdate": ["card__properties__contains"],
+}
+
+
+@every_model_of_ours
+def test_no_list_is_narrowed_by_what_is_private(staff: Client, model: type[Model]) -> None:
+    guesses = GUESSES.get(model._meta.label, [])
+    columns = [field.name for field in model._meta.fields if not field.is_relation]
+    filtered = set(admin.site.get_model_admin(model).filtered_by())  # type: ignore[attr-defined]
+    for name in [*guesses, *({*columns} - filtered), "owner__password__startswith"]:
+        assert staff.get(list_page(model), {name: "x"}).status_code == 400, name
+
+
+def test_lists_are_narrowed_by_their_filters(staff: Client, alice: User) -> None:
+    populate(alice, 0, 1)
+    for model in OURS:
+        page = staff.get(list_page(model))
+        choices = [
+            choice["query_string"]
+            for each in page.context["cl"].filter_specs
+            for choice in each.choices(page.context["cl"])
+        ]
+        for query in choices:
+            assert staff.get(list_page(model) + query).status_code == 200, query
+
+
 def test_nothing_secret_is_on_the_page_of_a_device(staff: Client, bob: User) -> None:
     token = "a1b2c3" + "0" * 52 + "f9e8d7"
     device = make_device(bob, "ios", push_token=token)
