@@ -8,16 +8,19 @@ from typing import Any
 
 from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
+from allauth.mfa.admin import Authenticator
+from allauth.usersessions.admin import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from push_notifications.admin import DeviceAdmin as PushTokenAdmin
 
-from accounts import devices
+from accounts import devices, second_step
 from accounts.models import Circle, Device, User
 from accounts.staff import (
     BoundedPaginator,
@@ -32,6 +35,9 @@ admin.site.site_header = admin.site.site_title = "Cardsite"
 admin.site.index_title = _("Staff")
 # One way to sign in, with its throttle: staff come through the same page as everybody.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+# What signs people in is nothing to look at: codes are secrets, and a session's key is the session.
+admin.site.unregister([Authenticator, UserSession])
 
 # The push tokens keep the admin they came with; its lists only have to bear many rows.
 PushTokenAdmin.list_select_related = ("user",)
@@ -98,6 +104,8 @@ class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
         ),
     )
 
+    actions = ("drop_second_step",)
+
     POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
@@ -108,6 +116,18 @@ class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         out_of_reach = obj is not None and obj.is_superuser and not request.user.is_superuser
         return not out_of_reach and super().has_change_permission(request, obj)
+
+    @on_each(
+        _("Ask for no second step"),
+        question=_(
+            "For people who have lost theirs, and who have shown that they are who they say. They "
+            "sign in with the password alone until they set up another."
+        ),
+    )
+    def drop_second_step(self, request: HttpRequest, person: User) -> None:
+        if not self.has_change_permission(request, person):
+            raise PermissionDenied
+        second_step.drop(person)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """An address that staff have typed is the one to sign in with, and not confirmed."""

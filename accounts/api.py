@@ -21,8 +21,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import devices
-from accounts.models import Device, User
+from accounts import devices, second_step
+from accounts.models import AppPassword, Device, User
 
 FAILURES_KEPT = 300  # seconds that allauth remembers a failed sign-in
 TAKEN = gettext_lazy("Somebody has signed up with this address.")
@@ -119,13 +119,22 @@ class TerminalSerializer(serializers.Serializer[Any]):
         return terminal
 
 
-class CredentialsSerializer(serializers.Serializer[Any]):
+class NewcomerSerializer(serializers.Serializer[Any]):
     email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=1024, trim_whitespace=False)
     device = TerminalSerializer()
 
 
-class SignUpSerializer(CredentialsSerializer):
+class CredentialsSerializer(NewcomerSerializer):
+    code = serializers.CharField(
+        max_length=64,
+        default="",
+        allow_blank=True,
+        help_text="Of the authenticator app, or a recovery code, where a second step is asked for.",
+    )
+
+
+class SignUpSerializer(NewcomerSerializer):
     name = serializers.CharField(max_length=200)
 
     def validate_email(self, email: str) -> str:
@@ -160,15 +169,6 @@ def signed_in(request: Request, user: User, terminal: dict[str, Any]) -> Respons
     )
 
 
-def confirm(request: Request, address: EmailAddress) -> None:
-    """Ask for the address to be confirmed. The account is there even if the mail server is not:
-    the page of addresses sends it again."""
-    try:
-        address.send_confirmation(request, signup=True)
-    except OSError:
-        logger.exception("No confirmation could be sent to person %s", address.user_id)
-
-
 class SignUpView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -193,7 +193,7 @@ class SignUpView(APIView):
                 response = signed_in(request, user, person["device"])
         except IntegrityError as error:  # signed up twice at once
             raise serializers.ValidationError({"email": TAKEN}) from error
-        confirm(request, address)
+        address.send_confirmation(request._request, signup=True)
         return response
 
 
@@ -206,6 +206,17 @@ def authenticated(request: Request, email: str, password: str) -> User | None:
         raise Throttled(wait=FAILURES_KEPT) from error
     # The adapter also answers with a person whose account is closed.
     return cast(User, user) if user and user.is_active else None
+
+
+def take_second_step(user: User, code: str) -> None:
+    """Raises ValidationError if one is asked of this person and the code does not do."""
+    if not second_step.is_asked_of(user):
+        return
+    if not code:
+        needed = _("Send the code of the authenticator app, or sign in with an app password.")
+        raise serializers.ValidationError({"code": needed}, code="required")
+    if problems := second_step.problems_with(code, user):
+        raise serializers.ValidationError({"code": problems})
 
 
 class SessionView(APIView):
@@ -229,9 +240,13 @@ class SessionView(APIView):
         form = CredentialsSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         given = form.validated_data
-        user = authenticated(request, given["email"].lower(), given["password"])
+        email, password = given["email"].lower(), given["password"]
+        user = AppPassword.objects.person_with(email, password)
         if user is None:
-            raise serializers.ValidationError(_("The address or the password is wrong."))
+            user = authenticated(request, email, password)
+            if user is None:
+                raise serializers.ValidationError(_("The address or the password is wrong."))
+            take_second_step(user, given["code"])
         return signed_in(request, user, given["device"])
 
     @extend_schema(request=None, responses={204: None})

@@ -7,7 +7,7 @@ from django import forms
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import User
+from accounts.models import AppPassword, User
 from accounts.webpush import Subscription, problem_with
 
 
@@ -35,6 +35,21 @@ class SettingsForm(forms.ModelForm[User]):
         model = User
         fields = ["name", "username", "language", "time_zone"]
         help_texts = {"username": _("Others ask for your card by this name.")}
+
+
+class AppPasswordForm(forms.ModelForm[AppPassword]):
+    class Meta:
+        model = AppPassword
+        fields = ["name"]
+        labels = {"name": _("What it is for")}
+        help_texts = {"name": _("Such as the app and the device.")}
+
+    def save_with_password(self) -> str:
+        """Make it; return it, as only its hash stays."""
+        password = AppPassword.new_password()
+        self.instance.password_hash = AppPassword.hash_password(password)
+        self.save()
+        return password
 
 
 class SubscriptionForm(forms.Form):

@@ -210,6 +210,54 @@ class Device(models.Model):
         )
 
 
+class AppPasswordQuerySet(models.QuerySet["AppPassword"]):
+    def person_with(self, email: str, password: str) -> User | None:
+        """Whose this is, if whoever knows it may sign in; notes that it was used."""
+        hashed = AppPassword.hash_password(password)
+        found = self.filter(password_hash=hashed, user__email=email, user__is_active=True)
+        if not found.update(last_used_at=timezone.now()):
+            return None
+        return found.select_related("user").get().user
+
+
+class AppPassword(models.Model):
+    """What an app signs in with for a person from whom a second step is asked: it has no page to
+    take it on. Made by the server, shown once, and good for nothing on the pages."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="app_passwords")
+    name = models.CharField(_("name"), max_length=100)
+    password_hash = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
+
+    objects = AppPasswordQuerySet.as_manager()
+
+    ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
+    LENGTH = 20  # 98 bits
+
+    class Meta:
+        verbose_name = _("app password")
+        verbose_name_plural = _("app passwords")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def new_password(cls) -> str:
+        """In groups of five, as a person types it."""
+        letters = get_random_string(cls.LENGTH, cls.ALPHABET)
+        return "-".join(letters[at : at + 5] for at in range(0, cls.LENGTH, 5))
+
+    @staticmethod
+    def hash_password(password: str) -> str:
+        """Plain SHA-256: nobody can guess what the server has made. Forgives case, hyphens and
+        spaces."""
+        plain = re.sub(r"[\s-]", "", password.lower())
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+
 class Circle(models.Model):
     """An owner's named audience."""
 

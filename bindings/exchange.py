@@ -6,10 +6,12 @@ to a held card, and the one receiver in delivery takes it from there to every de
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -19,7 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import devices
-from accounts.models import Circle, Device, IdempotentReply, User
+from accounts.models import AppPassword, Circle, Device, IdempotentReply, User
 from bindings.models import (
     REQUEST_LIFETIME,
     Binding,
@@ -353,7 +355,8 @@ def erase(user: User) -> None:
         devices.revoke(device)
     Device.objects.filter(user=user).update(name="")
     IdempotentReply.objects.filter(user=user).delete()
-    Guest.objects.filter(user=user).delete()
+    for kept in (Guest, AppPassword, Authenticator, UserSession):
+        cast(Any, kept).objects.filter(user=user).delete()
     empty(user)
 
 

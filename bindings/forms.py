@@ -8,6 +8,7 @@ from typing import Any, cast
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import Circle, User
 from bindings.models import CODE_LENGTH, Binding
@@ -98,7 +99,7 @@ class InviteForm(GrantForm):
 
 class CodeForm(forms.Form):
     code = forms.CharField(
-        label=_("Code"),
+        label=pgettext_lazy("of an invitation", "Code"),
         max_length=500,
         widget=forms.TextInput({"autocapitalize": "characters", "autocomplete": "off"}),
         help_text=_("Twelve letters and digits, such as 7K2M-9QXW-4TBN. The link works too."),

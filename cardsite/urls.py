@@ -34,6 +34,7 @@ urlpatterns = [
     path("qr/", pwa.own_qr, name="own-qr"),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.account.urls")),
+    path("account/second-step/", include("allauth.mfa.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
 ]

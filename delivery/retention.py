@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -22,6 +23,7 @@ Rule = Callable[[datetime], QuerySet[Any]]
 RULES: list[tuple[timedelta, Rule]] = [
     (timedelta(0), lambda then: OfflineMessage.objects.filter(device__revoked_at__lt=then)),
     (timedelta(days=1), lambda then: IdempotentReply.objects.filter(created_at__lt=then)),
+    (timedelta(days=30), lambda then: UserSession.objects.filter(last_seen_at__lt=then)),
     (timedelta(days=30), lambda then: PushAttempt.objects.filter(sent_at__lt=then)),
     (timedelta(days=90), lambda then: Invitation.objects.filter(expires_at__lt=then)),
     (timedelta(days=90), lambda then: Request.objects.filter(expires_at__lt=then)),
