@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from bindings import public, views
+from bindings import account, public, views
 from cards.audience import AudienceForm, PublicForm
 
 urlpatterns = [
+    path("account/data/", account.own_data, name="own-data"),
+    path("account/data/archive.zip", account.download, name="own-data-archive"),
+    path("account/erase/", account.erase, name="erase"),
     path("held/", views.held_list, name="held"),
     path("held/export.vcf", views.held_export, {"form": "vcf"}, name="held-export-vcf"),
     path("held/export.csv", views.held_export, {"form": "csv"}, name="held-export-csv"),

@@ -247,6 +247,7 @@ REST_FRAMEWORK = {
         "sign-up": env.str("THROTTLE_SIGN_UP", default="20/hour"),
         "code": env.str("THROTTLE_CODE", default="60/minute"),
         "request": env.str("THROTTLE_REQUEST", default="60/hour"),
+        "archive": env.str("THROTTLE_ARCHIVE", default="10/hour"),
         "page": env.str("THROTTLE_PAGE", default="60/hour"),
     },
     "EXCEPTION_HANDLER": "cardsite.api.problem",

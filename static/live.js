@@ -11,12 +11,19 @@
   const SIGNED_OUT = 4401;
   const LONGEST_WAIT = 30000; // milliseconds
   const SHOWN_FOR = 6000;
+  const ANSWERED_WITHIN = 10000;
 
   const news = document.getElementById("news");
   const offline = document.getElementById("offline");
   const busy = new Map(); // id of a part that is being read -> { again, done }
   let tries = 0;
   let waiting;
+  let leaving;
+
+  window.addEventListener("beforeunload", () => {
+    clearTimeout(leaving);
+    leaving = setTimeout(() => (leaving = undefined), ANSWERED_WITHIN);
+  });
 
   function connect() {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -34,7 +41,8 @@
 
   function lost(code) {
     if (code === SIGNED_OUT) {
-      location.assign(news.dataset.signIn);
+      // What signed this page out may be a form of its own, whose answer is on its way.
+      if (!leaving) location.assign(news.dataset.signIn);
       return;
     }
     offline.hidden = false;

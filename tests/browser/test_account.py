@@ -1,6 +1,7 @@
 """Signing in with a second step, and with a passkey that Chromium's virtual authenticator keeps."""
 
 import time
+import zipfile
 from itertools import count
 from typing import Any
 
@@ -102,7 +103,7 @@ def test_a_passkey_signs_in_alone(window: Open, screen: dict[str, Any], say: Say
     page.get_by_role("link", name=say("Look at them")).first.click()
     expect(page.get_by_text(say("signs in alone"))).to_be_visible()
     sign_out(page, say)
-    page.get_by_role("button", name=say("Sign in with a passkey")).click()
+    page.get_by_role("button", name=say("Use a passkey")).click()
     is_in(page)
 
 
@@ -143,3 +144,23 @@ def test_other_browsers_are_signed_out(window: Open, screen: dict[str, Any], say
     here.get_by_role("button", name=say("Sign all other browsers out")).click()
     expect(here.get_by_text(say("All other browsers are signed out."))).to_be_visible()
     expect(other.get_by_role("heading", name=say("Sign in"))).to_be_visible()
+
+
+def test_all_data_is_taken_along_and_the_account_erased(
+    window: Open, screen: dict[str, Any], say: Say
+) -> None:
+    page = window(**screen)
+    house = at_localhost(page)
+    address = new_person(page, say, house)
+    page.goto(f"{house}/account/settings/")
+    page.get_by_role("link", name=say("My data")).click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name=say("Download my data")).click()
+        prove(page)
+    assert zipfile.is_zipfile(download.value.path())
+    page.goto(f"{house}/account/data/")
+    page.get_by_role("link", name=say("Erase my account")).click()
+    page.get_by_role("button", name=say("Erase everything")).click()
+    expect(page.get_by_text(say("Your account is erased. Nothing of it is kept."))).to_be_visible()
+    sign_in(page, say, address)
+    expect(page.locator(".errorlist")).to_be_visible()
