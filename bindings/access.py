@@ -27,6 +27,12 @@ def invitations_of(person: User) -> QuerySet[Invitation]:
     return Invitation.objects.open().filter(card__owner=person).order_by("-created_at")
 
 
+def all_invitations_of(person: User) -> QuerySet[Invitation]:
+    """Those that are over as well, as long as they are kept."""
+    made = Invitation.objects.filter(card__owner=person, card__retired_at=None)
+    return made.select_related("card").order_by("-created_at")
+
+
 def requests_to(person: User) -> QuerySet[Request]:
     """Those that this person can decide about."""
     waiting = Request.objects.waiting().filter(recipient=person, card__retired_at=None)

@@ -90,7 +90,7 @@ def ways_in(request: Any, code: str) -> dict[str, str]:
     return {
         "code": Invitation.shown(code),
         "url": url,
-        "qr_svg": qr.svg_inline(scale=6, border=4),
+        "qr_svg": qr.svg_inline(border=4, omitsize=True),
         "qr_png": qr.png_data_uri(scale=6, border=4),
     }
 
@@ -224,6 +224,22 @@ def received(request: HttpRequest, pk: Any) -> Request:
         pk=pk,
         recipient=user_of(request),
     )
+
+
+class RequestView(generics.DestroyAPIView[Request]):
+    """Take back what one has asked."""
+
+    queryset = Request.objects.none()
+    serializer_class = RequestSerializer
+
+    def get_queryset(self) -> QuerySet[Request]:
+        return Request.objects.filter(sender=user_of(self.request))
+
+    def perform_destroy(self, asked: Request) -> None:
+        try:
+            exchange.withdraw_request(asked)
+        except exchange.Gone as error:
+            raise Http404 from error
 
 
 class AcceptRequestView(APIView):
@@ -400,6 +416,7 @@ urlpatterns = [
         name="api-accept-invitation",
     ),
     path("requests", RequestListView.as_view(), name="api-requests"),
+    path("requests/<uuid:pk>", RequestView.as_view(), name="api-request"),
     path("requests/<uuid:pk>/accept", AcceptRequestView.as_view(), name="api-accept-request"),
     path("requests/<uuid:pk>/decline", DeclineRequestView.as_view(), name="api-decline-request"),
     path("bindings", BindingListView.as_view(), name="api-bindings"),

@@ -79,12 +79,11 @@ def accept_invitation(
     Whoever already has a binding keeps it as it is; if nothing new comes of it, no use is spent.
     """
     offered = find_invitation(code, person)
-    invitation = Invitation.objects.select_for_update().get(pk=offered.pk)
     if offered.card.owner == person:
         raise ValidationError(_("This is your own invitation."))
-    held, given, made = _exchange(
-        offered.card_id, person, invitation.circles, card.pk, offered.card.owner, circles
-    )
+    between = _between(person, offered.card.owner, offered.card_id, card.pk)
+    invitation = Invitation.objects.select_for_update().get(pk=offered.pk)
+    held, given, made = between.exchange(invitation.circles, circles)
     if made:
         if not Invitation.objects.open().filter(pk=invitation.pk).update(used=F("used") + 1):
             raise Gone
@@ -103,9 +102,10 @@ def accept_page(page: PublicPage, person: User, card: Card, circles: Iterable[st
     owner = page.shown_card.owner
     if owner == person:
         raise ValidationError(_("This is your own card."))
+    between = _between(person, owner, page.shown_card.pk, card.pk)
     if not PublicPage.objects.shown().select_for_update(of=("self",)).filter(pk=page.pk).exists():
         raise Gone
-    held, given, made = _exchange(page.shown_card.pk, person, [PUBLIC], card.pk, owner, circles)
+    held, given, made = between.exchange([PUBLIC], circles)
     if made:
         Exchange.objects.create(given=held, returned=given)
     return Exchanged(held, given)
@@ -145,15 +145,14 @@ def _reachable(to: str, sender: User) -> User | None:
 @transaction.atomic
 def accept_request(request: Request, card: Card, circles: Iterable[str] = ()) -> Exchanged:
     """The recipient takes the offered card and gives back `card`. Raises Gone."""
-    waiting = Request.objects.waiting().filter(pk=request.pk, card__retired_at=None)
+    if request.recipient is None:
+        raise Gone
+    between = _between(request.recipient, request.sender, request.card_id, card.pk)
+    waiting = Request.objects.waiting().filter(pk=request.pk)
     if not waiting.update(decided_at=timezone.now(), accepted=True):
         raise Gone
-    recipient = request.recipient
-    if recipient is None or blocked_between(request.sender, recipient):
-        raise Gone
-    held, given, made = _exchange(
-        request.card_id, recipient, request.circles, card.pk, request.sender, circles
-    )
+    request.refresh_from_db()
+    held, given, made = between.exchange(request.circles, circles)
     if made:
         Exchange.objects.create(request=request, given=held, returned=given)
     return Exchanged(held, given)
@@ -165,25 +164,44 @@ def decline_request(request: Request) -> None:
         raise Gone
 
 
-def _exchange(
-    offered_id: UUID,
-    taker: User,
-    offered_circles: Iterable[str],
-    returned_id: UUID,
-    giver: User,
-    returned_circles: Iterable[str],
-) -> tuple[Binding, Binding, bool]:
-    """Bind both ways. People, then cards, are locked in one order, so that two exchanges cannot
-    wait for each other, and a block or an erasure comes before all of this or after it."""
+@transaction.atomic
+def withdraw_request(request: Request) -> None:
+    """The sender takes it back, as if it had never been sent; one that was declined looks to them
+    as one that waits, so it goes as well. Raises Gone if it was accepted."""
+    sent = Request.objects.select_for_update().filter(pk=request.pk, accepted=False).first()
+    if sent is None:
+        raise Gone
+    sent.delete()
+
+
+class _Between(NamedTuple):
+    """Two people and their cards, locked."""
+
+    taker: User
+    giver: User
+    offered: Card
+    returned: Card
+
+    def exchange(
+        self, offered_circles: Iterable[str], returned_circles: Iterable[str]
+    ) -> tuple[Binding, Binding, bool]:
+        """Bind both ways: what is held, what is given, and whether either is new."""
+        held, held_is_new = _bind(self.offered, self.taker, offered_circles)
+        given, given_is_new = _bind(self.returned, self.giver, returned_circles)
+        return held, given, held_is_new or given_is_new
+
+
+def _between(taker: User, giver: User, offered_id: UUID, returned_id: UUID) -> _Between:
+    """Lock people, then cards; the offer comes after them. All verbs do so in this order, so that
+    no two wait for each other, and a block or an erasure comes before all of this or after it.
+    Raises Gone."""
     people = locked_people(taker, giver)
     if blocked_between(taker, giver) or not all(each.is_active for each in people):
         raise Gone
     cards = {card.pk: card for card in locked(offered_id, returned_id)}
     if any(card.retired_at for card in cards.values()):
         raise Gone
-    held, held_is_new = _bind(cards[offered_id], taker, offered_circles)
-    given, given_is_new = _bind(cards[returned_id], giver, returned_circles)
-    return held, given, held_is_new or given_is_new
+    return _Between(taker, giver, cards[offered_id], cards[returned_id])
 
 
 def locked_people(*people: User) -> list[User]:

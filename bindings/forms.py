@@ -97,6 +97,14 @@ class InviteForm(GrantForm):
         return timedelta(hours=int(self.cleaned_data["lifetime"]))
 
 
+class SheetForm(GrantForm):
+    """A sheet of cards to print."""
+
+    paper = forms.ChoiceField(
+        label=_("Paper"), choices=[("a4", _("A4")), ("letter", _("US letter"))], initial="a4"
+    )
+
+
 class CodeForm(forms.Form):
     code = forms.CharField(
         label=pgettext_lazy("of an invitation", "Code"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from bindings import account, public, views
+from bindings import account, invitations, public, views
 from cards.audience import AudienceForm, PublicForm
 
 urlpatterns = [
@@ -40,10 +40,15 @@ urlpatterns = [
     path("blocks/", views.block_list, name="blocks"),
     path("blocks/<uuid:pk>/lift/", views.unblock, name="unblock"),
     path("people/<str:username>/block/", views.block, name="block"),
-    path("cards/<uuid:pk>/share/", views.share, name="share"),
-    path("invitations/<uuid:pk>/revoke/", views.revoke_invitation, name="invitation-revoke"),
-    path("code/", views.code, name="code"),
-    path("i/<str:code>", views.invitation, name="invitation"),
+    path("cards/<uuid:pk>/share/", invitations.share, name="share"),
+    path("cards/<uuid:pk>/sheet/", invitations.sheet, name="sheet"),
+    path("invitations/", invitations.invitation_list, name="invitations"),
+    path("invitations/<uuid:pk>/", invitations.invitation_page, name="invitation-page"),
+    path("invitations/<uuid:pk>/card.vcf", invitations.invitation_vcf, name="invitation-vcf"),
+    path("scan/", invitations.scan, name="scan"),
+    path("invitations/<uuid:pk>/revoke/", invitations.revoke_invitation, name="invitation-revoke"),
+    path("code/", invitations.code, name="code"),
+    path("i/<str:code>", invitations.invitation, name="invitation"),
     path("p/<slug:slug>/keep", public.keep, name="public-keep"),
     path("p/<slug:slug>/leave", public.leave_at_page, name="public-leave"),
     path("i/<str:code>/leave", public.leave_at_invitation, name="invitation-leave"),
@@ -53,5 +58,6 @@ urlpatterns = [
     path("guest/<str:key>/remove/", public.remove_guest, name="guest-remove"),
     path("requests/", views.request_list, name="requests"),
     path("requests/<uuid:pk>/", views.request_page, name="request"),
+    path("requests/<uuid:pk>/withdraw/", views.withdraw, name="request-withdraw"),
     path("requests/<uuid:pk>/decline/", views.decline, name="request-decline"),
 ]

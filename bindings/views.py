@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import redirect_to_login
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import QuerySet
@@ -22,7 +21,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 from rest_framework.throttling import ScopedRateThrottle
 
@@ -35,20 +33,16 @@ from bindings.access import (
     given_by,
     held_by,
     in_circle,
-    invitations_of,
     known_to,
     requests_from,
     requests_to,
     tagged,
     tags_of,
 )
-from bindings.api import ways_in
 from bindings.forms import (
     AskForm,
     CircleForm,
-    CodeForm,
     GrantForm,
-    InviteForm,
     OfferForm,
     PrivateForm,
 )
@@ -341,73 +335,7 @@ def unblock(request: HttpRequest, pk: UUID) -> HttpResponse:
     return redirect("blocks")
 
 
-# Invitations
-
-
-@login_required
-@never_cache
-def share(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Offer a card. The code is on the page that answers, and nowhere else: only its hash stays."""
-    person, card = user_of(request), own_card(request, pk)
-    data = request.POST if request.method == "POST" else None
-    form = InviteForm(data, circles=list(circles_of(person)))
-    made: dict[str, Any] | None = None
-    if form.is_valid():
-        invitation, code = exchange.invite(
-            card,
-            circles=form.chosen_circles(),
-            lifetime=form.cleaned_data["lifetime"],
-            uses=form.cleaned_data["uses"],
-        )
-        made = {**ways_in(request, code), "invitation": invitation}
-    invitations = invitations_of(person).filter(card=card)
-    context = {"card": card, "form": form, "made": made, "invitations": invitations}
-    return render(request, "bindings/share.html", context)
-
-
-@login_required
-@require_POST
-def revoke_invitation(request: HttpRequest, pk: UUID) -> HttpResponse:
-    invitation = get_object_or_404(invitations_of(user_of(request)), pk=pk)
-    invitation.revoked_at = timezone.now()
-    invitation.save(update_fields=["revoked_at"])
-    messages.success(request, _("The invitation is taken back. Who used it keeps the card."))
-    return redirect("share", invitation.card_id)
-
-
-@login_required
-def code(request: HttpRequest) -> HttpResponse:
-    form = CodeForm(request.POST or None)
-    if form.is_valid():
-        return redirect("invitation", form.cleaned_data["code"])
-    return render(request, "bindings/code.html", {"form": form})
-
-
-@never_cache
-@throttled("code")
-def invitation(request: HttpRequest, code: str) -> HttpResponse:
-    """What a code offers, to whoever brings it; accepting takes an account."""
-    person = user_of(request) if request.user.is_authenticated else None
-    if request.method == "POST" and person is None:
-        return redirect_to_login(request.path)
-    try:
-        offered = exchange.find_invitation(code, person)
-        form = giving_form(request, person) if person and person != offered.card.owner else None
-        if person and form and form.is_valid():
-            return exchanged(
-                request,
-                form,
-                lambda card, circles: exchange.accept_invitation(code, person, card, circles),
-            )
-    except exchange.Gone:
-        return render(request, "bindings/invitation_gone.html", status=404)
-    context = {
-        "code": code,
-        "owner": offered.card.owner,
-        "face": Face.of(offered.card.visible_to(offered.circles)),
-        "form": form,
-    }
-    return render(request, "bindings/invitation.html", context)
+# Exchanging
 
 
 def giving_form(request: HttpRequest, person: User) -> OfferForm | FirstCardForm:
@@ -485,6 +413,16 @@ def request_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     face = Face.of(asked.card.visible_to(asked.circles))
     context = {"asked": asked, "face": face, "form": form}
     return render(request, "bindings/request.html", context)
+
+
+@login_required
+@require_POST
+def withdraw(request: HttpRequest, pk: UUID) -> HttpResponse:
+    asked = get_object_or_404(requests_from(user_of(request)), pk=pk)
+    with gone_is_not_found():
+        exchange.withdraw_request(asked)
+    messages.success(request, _("Taken back, as if you had never asked."))
+    return redirect("requests")
 
 
 @login_required
