@@ -1,40 +1,38 @@
-"""The admin site itself, and staff's pages of people, devices and circles.
+"""Staff's pages of people, devices and circles, and of what staff looked at and changed.
 
 Erasing a person is an action that bindings/admin.py adds: it ends bindings, which are unknown here.
 """
 
 import zoneinfo
+from operator import itemgetter
 from typing import Any
 
-from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from allauth.mfa.admin import Authenticator
 from allauth.usersessions.admin import UserSession
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from push_notifications.admin import DeviceAdmin as PushTokenAdmin
 
 from accounts import devices, second_step
-from accounts.models import Circle, Device, User
+from accounts.models import AuditEntry, Circle, Device, User
 from accounts.staff import (
     BoundedPaginator,
     HappenedFilter,
+    OfAListFilter,
     ReadOnlyAdmin,
     StaffAdmin,
+    link_to,
     link_to_person,
     on_each,
 )
-
-admin.site.site_header = admin.site.site_title = "Cardsite"
-admin.site.index_title = _("Staff")
-# One way to sign in, with its throttle: staff come through the same page as everybody.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 # What signs people in is nothing to look at: codes are secrets, and a session's key is the session.
 admin.site.unregister([Authenticator, UserSession])
@@ -193,3 +191,54 @@ class CircleAdmin(ReadOnlyAdmin[Circle]):
     @admin.display(description=_("owner"))
     def person(self, circle: Circle) -> str:
         return link_to_person(circle.owner)
+
+
+class KindFilter(OfAListFilter):
+    title = _("kind of row")
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        models = model_admin.admin_site._registry
+        kinds = [(model._meta.label_lower, str(model._meta.verbose_name)) for model in models]
+        return sorted(kinds, key=itemgetter(1))
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
+    people = ("staff",)
+    ids = ("object_id",)
+    list_display = ("at", "who", "verb", "kind_of_row", "row", "what")
+    list_display_links = None
+    list_filter = ("verb", KindFilter, "at")
+    list_select_related = ("staff",)
+    ordering = ("-at", "-id")
+    fields = list_display
+    search_help_text = _(
+        "How the email address, username or name of staff begins, or the whole id of a row."
+    )
+
+    @admin.display(description=_("staff"))
+    def who(self, entry: AuditEntry) -> str:
+        return link_to_person(entry.staff)
+
+    @admin.display(description=_("kind of row"))
+    def kind_of_row(self, entry: AuditEntry) -> str:
+        model = self.model_of(entry)
+        return str(model._meta.verbose_name) if model else entry.kind
+
+    @admin.display(description=_("row"), empty_value="")
+    def row(self, entry: AuditEntry) -> str | None:
+        model = self.model_of(entry)
+        return link_to(model(pk=entry.object_id), entry.object_id) if model else entry.object_id
+
+    @admin.display(description=_("detail"))
+    def what(self, entry: AuditEntry) -> str:
+        """What the admin wrote of it, or the name of an action as it was written down."""
+        return str(LogEntry(change_message=entry.detail).get_change_message())
+
+    def model_of(self, entry: AuditEntry) -> type[Model] | None:
+        """None where there is no page of such rows (any more)."""
+        if not entry.object_id:
+            return None
+        known = {model._meta.label_lower: model for model in self.admin_site._registry}
+        return known.get(entry.kind)

@@ -8,6 +8,7 @@ import hmac
 import re
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -296,3 +297,39 @@ class IdempotentReply(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.status}"
+
+
+class AuditEntry(models.Model):
+    """One row that staff looked at or changed, and who. Only ever added: the database itself
+    refuses to change an entry, and to delete one before its time. It names nobody whose row it is
+    and holds no content: an erased person must be gone."""
+
+    class Verb(models.TextChoices):
+        LISTED = "listed", _("listed")
+        LOOKED = "looked", _("looked at")
+        ADDED = "added", _("added")
+        CHANGED = "changed", _("changed")
+        DELETED = "deleted", _("deleted")
+        REFUSED = "refused", _("was refused")
+
+    KEPT = timedelta(days=730)
+
+    staff = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="+", verbose_name=_("staff")
+    )
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    verb = models.CharField(_("what was done"), max_length=16, choices=Verb)
+    kind = models.CharField(_("kind of row"), max_length=64)
+    object_id = models.CharField(_("row"), max_length=64, blank=True)
+    detail = models.TextField(_("detail"), blank=True)
+
+    class Meta:
+        verbose_name = _("entry of the audit log")
+        verbose_name_plural = _("audit log")
+        indexes = [
+            models.Index(fields=["-at"], name="audit_newest"),
+            models.Index(fields=["object_id"], name="audit_of_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.staff_id} {self.verb} {self.kind} {self.object_id}"

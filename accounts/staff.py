@@ -20,7 +20,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, override
 
 from accounts.models import User
 
@@ -150,6 +150,19 @@ class HappenedFilter(admin.EmptyFieldListFilter):
             yield {**choice, "display": word}
 
 
+class OfAListFilter(admin.SimpleListFilter):
+    """Known values, so that no table is read to find them."""
+
+    values: ClassVar[tuple[Any, ...]]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(value)) for value in self.values]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
+
+
 def people_like(term: str) -> list[int]:
     """The first PEOPLE whose address, username or name begins like this."""
     lower = term.lower()
@@ -204,7 +217,7 @@ def on_each(description: Words, *, question: Words) -> Callable[[Verb], Action]:
                 return asking(rows, request, few, description, question)
             for row in few:
                 verb(rows, request, row)
-                rows.log_change(request, row, str(description))
+                rows.log_change(request, row, in_english(description))
             if few:
                 done = _("%(action)s: done for %(count)d.")
                 rows.message_user(request, done % {"action": description, "count": len(few)})
@@ -213,6 +226,12 @@ def on_each(description: Words, *, question: Words) -> Callable[[Verb], Action]:
         return action
 
     return action_of
+
+
+def in_english(words: Words) -> str:
+    """As it is written down: whoever reads it may have another language."""
+    with override("en"):
+        return str(words)
 
 
 def asking(

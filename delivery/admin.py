@@ -12,7 +12,14 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.staff import HappenedFilter, ReadOnlyAdmin, few_enough, link_to, link_to_person
+from accounts.staff import (
+    HappenedFilter,
+    OfAListFilter,
+    ReadOnlyAdmin,
+    few_enough,
+    link_to,
+    link_to_person,
+)
 from delivery import messages
 from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
 from delivery.resend import send_again
@@ -55,19 +62,6 @@ class PendingFilter(DueFirst):
 class DueFilter(DueFirst):
     due, done = _("due"), _("done")
     behind = {"rev__gt": F("done_rev")}
-
-
-class OfAListFilter(admin.SimpleListFilter):
-    """Known values, so that no table is read to find them."""
-
-    values: ClassVar[tuple[Any, ...]]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(value), str(value)) for value in self.values]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        value = self.value()
-        return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
 
 
 class VerdictFilter(OfAListFilter):

@@ -9,7 +9,7 @@ from allauth.usersessions.models import UserSession
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts.models import Device, IdempotentReply
+from accounts.models import AuditEntry, Device, IdempotentReply
 from bindings.models import Guest, Invitation, Request
 from cards.models import PublicPage
 from cards.public import KEPT_FROM_OTHERS
@@ -29,6 +29,7 @@ RULES: list[tuple[timedelta, Rule]] = [
     (timedelta(days=90), lambda then: Request.objects.filter(expires_at__lt=then)),
     (timedelta(days=90), lambda then: Guest.objects.filter(claimed_at__lt=then)),
     (KEPT_FROM_OTHERS, lambda then: PublicPage.objects.filter(freed_at__lt=then)),
+    (AuditEntry.KEPT, lambda then: AuditEntry.objects.filter(at__lt=then)),
     (timedelta(days=365), lambda then: Device.objects.filter(revoked_at__lt=then)),
 ]
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from push_notifications.models import APNSDevice, GCMDevice
 
-from accounts.models import Circle, User
+from accounts.models import AuditEntry, Circle, User
 from bindings import exchange, guests
 from bindings.models import Binding
 from cards.models import Card
@@ -86,5 +86,6 @@ def populate_once(card: Card, person: User) -> None:
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")
     guests.welcome(f"Guest of {person.name}", lambda guest: None)
     exchange.block(person, make_person(f"blocked-{person.username}", "Blocked"))
+    AuditEntry.objects.create(staff=owner, verb="looked", kind="accounts.user", object_id=owner.pk)
     GCMDevice.objects.create(user=person, registration_id=f"gcm-{person.pk}")
     assert APNSDevice.objects.filter(user=person).exists()

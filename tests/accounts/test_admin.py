@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import staff as shared
-from accounts.models import Device, User
+from accounts.models import AuditEntry, Device, User
 from bindings.models import Binding
 from tests.conftest import PASSWORD, make_device
 from tests.staff import (
@@ -78,10 +78,11 @@ def test_a_list_can_be_searched_for_anything(
 
 def test_lists_ask_as_many_questions_for_15_rows_as_for_5(staff: Client, alice: User) -> None:
     populate(alice, 0, 5)
+    models = {*MODELS} - {AuditEntry}  # which grows by every look
     questions_of(staff, list_page(User))  # what is asked once for a process
-    few = {model: questions_of(staff, list_page(model)) for model in MODELS}
+    few = {model: questions_of(staff, list_page(model)) for model in models}
     populate(alice, 5, 15)  # all on one page: further pages take a question more
-    many = {model: questions_of(staff, list_page(model)) for model in MODELS}
+    many = {model: questions_of(staff, list_page(model)) for model in models}
     assert many == few
 
 
