@@ -5,9 +5,9 @@ Erasing a person is an action that bindings/admin.py adds: it ends bindings, whi
 
 import zoneinfo
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
-from allauth.account.models import EmailAddress
+from allauth.account.admin import EmailAddress
 from allauth.mfa.admin import Authenticator
 from allauth.usersessions.admin import UserSession
 from django import forms
@@ -15,11 +15,13 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from push_notifications.admin import DeviceAdmin as PushTokenAdmin
+from push_notifications.models import APNSDevice, GCMDevice, WebPushDevice, WNSDevice
 
 from accounts import devices, second_step
 from accounts.models import AuditEntry, Circle, Device, User
@@ -41,6 +43,26 @@ admin.site.unregister([Authenticator, UserSession])
 PushTokenAdmin.list_select_related = ("user",)
 PushTokenAdmin.show_full_result_count = False
 PushTokenAdmin.paginator = BoundedPaginator
+
+
+class ForSuperusers:
+    """What would let staff have more than their roles: the roles themselves, the addresses that
+    people sign in with, the tokens that devices are pushed by."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return cast(User, request.user).is_superuser
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return cast(User, request.user).is_superuser
+
+    has_add_permission = has_module_permission
+    has_change_permission = has_delete_permission = has_view_permission
+
+
+for model in (Group, EmailAddress, APNSDevice, GCMDevice, WNSDevice, WebPushDevice):
+    stock = type(admin.site.get_model_admin(model))
+    admin.site.unregister(model)
+    admin.site.register(model, type(stock.__name__, (ForSuperusers, stock), {}))
 
 
 class LowerCaseEmail(forms.ModelForm[User]):
@@ -104,12 +126,28 @@ class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
 
     actions = ("drop_second_step",)
 
+    SIGNS_IN = ("email",)
     POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Nobody gives away, or takes, more than a superuser may."""
+        """Nobody gives away, or takes, more than a superuser may; nor signs in as somebody else,
+        and sees what roles do not, by an address of their own."""
         fixed = super().get_readonly_fields(request, obj)
-        return fixed if request.user.is_superuser else (*fixed, *self.POWERS)
+        if request.user.is_superuser:
+            return fixed
+        return (*fixed, *self.POWERS, *(self.SIGNS_IN if obj else ()))
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if obj is None or request.user.is_superuser:
+            return super().get_fieldsets(request, obj)
+        return [(None, {"fields": self.SIGNS_IN}), *list(self.fieldsets)[1:]]
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        if not request.user.is_superuser:
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         out_of_reach = obj is not None and obj.is_superuser and not request.user.is_superuser

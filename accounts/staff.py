@@ -58,9 +58,11 @@ class BoundedPaginator(Paginator[Any]):
 
 class StaffAdmin(admin.ModelAdmin[Row]):
     """A list that stays fast on a big table. `people` are the ways from a row to the people it is
-    found by, `ids` its own columns with ids that it is found by."""
+    found by, `ids` its own columns with ids that it is found by, `private` what is shown to those
+    with a permission alone, and which."""
 
     people: ClassVar[Collection[str]] = ()
+    private: ClassVar[dict[str, str]] = {}
     ids: ClassVar[Collection[str]] = ("id",)
 
     paginator = BoundedPaginator
@@ -71,6 +73,16 @@ class StaffAdmin(admin.ModelAdmin[Row]):
     search_help_text = gettext_lazy(
         "How the person's email address, username or name begins, or the whole id."
     )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self.shown_to(request, super().get_list_display(request))
+
+    def get_fields(self, request: HttpRequest, obj: Row | None = None) -> Any:
+        return self.shown_to(request, super().get_fields(request, obj))
+
+    def shown_to(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
+        may = cast(User, request.user).has_perm
+        return [name for name in names if name not in self.private or may(self.private[name])]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Only what a filter of the list asks for, and the rows of one id. By any other column, as

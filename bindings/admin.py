@@ -1,6 +1,7 @@
 """Staff's pages of bindings, of what led to them and of what prevents them.
 
-What a holder keeps private about a card (nickname, note, tags) is not loaded for staff at all.
+What a holder keeps private about a card (nickname, note, tags) is not loaded for staff at all; the
+names of circles, and what people write to each other, are for those who may see them.
 Erasing a person is here and not with the people, because it ends bindings: accounts knows of none.
 """
 
@@ -89,6 +90,7 @@ class BindingStateFilter(admin.SimpleListFilter):
 @admin.register(Binding)
 class BindingAdmin(ReadOnlyAdmin[Binding]):
     people = ("holder", "card__owner")
+    private = {"circles": "accounts.view_circle"}
     ids = ("id", "card")
     list_display = ("card_held", "owner", "held_by", "circles", "rev", "state", "created_at")
     list_filter = (BindingStateFilter, "created_at")
@@ -154,6 +156,7 @@ class BindingAdmin(ReadOnlyAdmin[Binding]):
 @admin.register(Invitation)
 class InvitationAdmin(ReadOnlyAdmin[Invitation]):
     people = ("card__owner",)
+    private = {"circles_given": "accounts.view_circle"}
     ids = ("id", "card")
     list_display = ("id", "offered", "owner", "used", "uses", "open", "created_at", "expires_at")
     list_filter = (("revoked_at", HappenedFilter), "created_at", "expires_at")
@@ -205,6 +208,7 @@ class InvitationAdmin(ReadOnlyAdmin[Invitation]):
 @admin.register(Request)
 class RequestAdmin(ReadOnlyAdmin[Request]):
     people = ("sender", "recipient")
+    private = {"message": "bindings.see_message"}
     ids = ("id", "card")
     list_display = ("id", "asks", "asked", "accepted", "created_at", "decided_at", "expires_at")
     list_filter = ("accepted", ("decided_at", HappenedFilter), "created_at")

@@ -202,6 +202,7 @@ class Request(models.Model):
     class Meta:
         verbose_name = _("request")
         verbose_name_plural = _("requests")
+        permissions = [("see_message", "Can see what people write to each other")]
         indexes = [
             models.Index(fields=["sender", "-created_at"], name="request_by_sender"),
             models.Index(fields=["recipient", "-created_at"], name="request_by_recipient"),

@@ -1,7 +1,7 @@
 """Staff's pages of cards and their revisions. Saving here is one `card.save()` like anywhere."""
 
 import json
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -21,6 +21,7 @@ from accounts.models import Circle, User
 from accounts.staff import (
     HappenedFilter,
     ReadOnlyAdmin,
+    Row,
     StaffAdmin,
     link_to,
     link_to_person,
@@ -29,6 +30,7 @@ from accounts.staff import (
 from cards.face import Face
 from cards.models import PUBLIC, Card, CardRevision, Content, Door, StaleCard
 from cards.serializers import CardSerializer
+from cards.sight import WHOLE, given, sees_whole
 
 STALE = _("The card has been changed since this page was opened. Nothing has been saved.")
 
@@ -113,8 +115,12 @@ def place(key: int | str) -> str:
     return _("Property %d") % (key + 1) if isinstance(key, int) else key
 
 
-def faces(content: Content, owner: User) -> SafeString:
-    """What everyone who holds the card sees, each circle of its owner, and the public."""
+def faces(content: Content, owner: User, staff: User) -> SafeString:
+    """What everyone who holds the card sees, each circle of its owner, and the public; for staff
+    who do not see all, what they see themselves."""
+    if not sees_whole(staff):
+        mine = [(_("What you may see"), "", Face.of(given(staff, content)))]
+        return render_to_string("admin/cards/faces.html", {"faces": mine})
     circles = Circle.objects.filter(owner=owner).order_by("name")
     audiences: list[tuple[Any, str, list[str]]] = [
         (_("Everyone who holds the card"), "*", []),
@@ -125,8 +131,31 @@ def faces(content: Content, owner: User) -> SafeString:
     return render_to_string("admin/cards/faces.html", {"faces": seen})
 
 
+class ContentAdmin(StaffAdmin[Row]):
+    """Rows with content, of which staff see what was given to them."""
+
+    private: ClassVar[dict[str, str]] = dict.fromkeys(("label", "properties", "photo"), WHOLE)
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Row | None:
+        row = super().get_object(request, *args, **kwargs)
+        if row is not None:
+            vars(row)["read_by"] = request.user
+        return row
+
+    @admin.display(description=_("seen by"))
+    def seen_by(self, row: Any) -> str:
+        return faces(row, self.owner_of(row), row.read_by)
+
+    @admin.display(description=_("owner"))
+    def person(self, row: Any) -> str:
+        return link_to_person(self.owner_of(row))
+
+    def owner_of(self, row: Any) -> User:
+        return cast(User, row.owner)
+
+
 @admin.register(Card)
-class CardAdmin(StaffAdmin[Card]):
+class CardAdmin(ContentAdmin[Card]):
     form = CardForm
     people = ("owner",)
     list_display = ("name", "person", "label", "rev", "changed_at", "changed_via", "retired_at")
@@ -153,17 +182,23 @@ class CardAdmin(StaffAdmin[Card]):
         if obj is None:
             return [(None, {"fields": ("owner", *self.EDITED, "seen_rev")})]
         hidden = ("seen_rev",) if self.has_change_permission(request, obj) else ()
+        edited = self.shown_to(request, self.EDITED)
         return [
-            (None, {"fields": ("person", *self.EDITED, *hidden)}),
-            (_("As holders see it"), {"fields": self.SHOWN}),
+            (None, {"fields": ("person", *edited, *hidden)}),
+            (_("As holders see it"), {"fields": self.shown_to(request, self.SHOWN)}),
             (_("History"), {"fields": self.HISTORY}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Card | None = None) -> Any:
         return ("person", *self.SHOWN, *self.HISTORY) if obj else ()
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return sees_whole(cast(User, request.user)) and super().has_add_permission(request)
+
     def has_change_permission(self, request: HttpRequest, obj: Card | None = None) -> bool:
-        return not (obj and obj.retired_at) and super().has_change_permission(request, obj)
+        """The form has all of a card: whoever does not see it all would overwrite the rest."""
+        is_open = sees_whole(cast(User, request.user)) and not (obj and obj.retired_at)
+        return is_open and super().has_change_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Card, form: Any, change: bool) -> None:
         """One save, unless nothing was changed: that is not a revision by staff."""
@@ -193,14 +228,6 @@ class CardAdmin(StaffAdmin[Card]):
     def name(self, card: Card) -> str:
         return card.fn or str(card.pk)
 
-    @admin.display(description=_("owner"))
-    def person(self, card: Card) -> str:
-        return link_to_person(card.owner)
-
-    @admin.display(description=_("seen by"))
-    def seen_by(self, card: Card) -> str:
-        return faces(card, card.owner)
-
     @admin.display(description=_("revisions"))
     def revisions(self, card: Card) -> str:
         page = reverse("admin:cards_cardrevision_changelist")
@@ -210,7 +237,7 @@ class CardAdmin(StaffAdmin[Card]):
 
 
 @admin.register(CardRevision)
-class CardRevisionAdmin(ReadOnlyAdmin[CardRevision]):
+class CardRevisionAdmin(ContentAdmin[CardRevision], ReadOnlyAdmin[CardRevision]):
     people = ("card__owner",)
     ids = ("card",)
     list_display = ("rev", "of_card", "person", "changed_at", "changed_by", "changed_via")
@@ -235,10 +262,5 @@ class CardRevisionAdmin(ReadOnlyAdmin[CardRevision]):
     def of_card(self, revision: CardRevision) -> str:
         return link_to(revision.card, revision.fn)
 
-    @admin.display(description=_("owner"))
-    def person(self, revision: CardRevision) -> str:
-        return link_to_person(revision.card.owner)
-
-    @admin.display(description=_("seen by"))
-    def seen_by(self, revision: CardRevision) -> str:
-        return faces(revision, revision.card.owner)
+    def owner_of(self, row: CardRevision) -> User:
+        return row.card.owner

@@ -21,6 +21,26 @@ from cards.search import LONGEST, search_text, sort_text
 
 EVERYONE = "*"
 PUBLIC = "public"
+# What staff may be given to see of every card, each by a permission of its own; all else needs the
+# one to see all.
+SEEN_BY_NAME = (
+    "adr",
+    "anniversary",
+    "bday",
+    "categories",
+    "email",
+    "impp",
+    "lang",
+    "n",
+    "nickname",
+    "note",
+    "org",
+    "photo",
+    "role",
+    "tel",
+    "title",
+    "url",
+)
 NEVER_CHANGED = "A revision is never changed."
 
 
@@ -141,6 +161,10 @@ class Card(Content):
     class Meta:
         verbose_name = _("card")
         verbose_name_plural = _("cards")
+        permissions = [
+            ("see_whole", "Can see all that is on cards, and who sees what"),
+            *((f"see_{name}", f"Can see {name} on cards") for name in SEEN_BY_NAME),
+        ]
         indexes = [models.Index(fields=["owner", "-created_at"], name="card_by_owner")]
         constraints = [
             models.CheckConstraint(condition=models.Q(rev__gt=0), name="card_rev_is_positive")

@@ -29,6 +29,7 @@ from cards import photos, vcard
 from cards.models import Card
 from cards.serializers import CirclesField
 from cards.vcard.propertyjson import VALUE_SIZE
+from cardsite import roles
 from cardsite.management.commands.serve import MAX_FRAME
 from delivery import api as sync_api
 from delivery import consumers, fanout, live, messages, prompts, retention
@@ -451,6 +452,14 @@ def test_every_rule_of_retention_is_told() -> None:
     rules = [(rule(timezone.now()).model.__name__, in_words(age)) for age, rule in retention.RULES]
     told = [(row[0].strip("`"), row[-1]) for row in rows("retention.md", r"`\w+`")]
     assert told == rules
+
+
+def test_every_role_of_staff_is_told() -> None:
+    told = rows("operations.md", r"\w[\w ]+")
+    shown = {row[0]: set(re.findall(r"`(\w+)`", row[-1])) for row in told}
+    for role, permissions in roles.ROLES.items():
+        given = {each.removeprefix("cards.see_") for each in permissions if "see_" in each}
+        assert shown[role] == given, role
 
 
 DOCUMENTS = [*sorted(DOCS.glob("*.md")), *sorted(ROOT.glob("*.md"))]

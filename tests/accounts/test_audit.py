@@ -128,7 +128,7 @@ def test_an_erased_person_is_not_named(staff: Client, alice: User) -> None:
 
 def test_many_rows_are_not_deleted_at_once(staff: Client, bob: User) -> None:
     device = push_token(bob)
-    act_at_once(staff, "delete_selected", device)
+    act(staff, "delete_selected", [device], post="yes")
     device.refresh_from_db()
 
 
