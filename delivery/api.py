@@ -85,7 +85,7 @@ class AckView(APIView):
         device = device_of(request)
         said = request.data.get("acks") if isinstance(request.data, dict) else None
         try:
-            mailbox.hear([(str(device.pk), messages.acks_in(said), False)])
+            mailbox.hear(dict.fromkeys(messages.acks_in(said), [str(device.pk)]))
         except messages.BadFrame as error:
             raise serializers.ValidationError({"acks": str(error)}) from error
         return Response({"pending": device.messages.pending().count()})

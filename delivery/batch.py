@@ -1,7 +1,7 @@
 """Doing for many sockets of this process at once what each would otherwise do alone."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import close_old_connections
@@ -24,39 +24,22 @@ def with_a_connection(call: Callable[..., Out], *args: Any) -> Out:
         close_old_connections()
 
 
-class Batch(Generic[In, Out]):
+class Batch(Generic[In]):
     """Collects items while the job is busy with those that came before, and for a breath.
 
-    `job` takes a list of items and returns their results in order. It runs in a thread, one call
-    at a time. `largest` is how many items one call gets, `breath` the seconds for which it waits
-    for more of them.
+    `job` takes a list of items, one call at a time. `largest` is how many of them one call gets,
+    `breath` the seconds for which it waits for more.
     """
 
     def __init__(
-        self, job: Callable[[list[In]], list[Out]], largest: int, breath: float = 0
+        self, job: Callable[[list[In]], Awaitable[None]], largest: int, breath: float = 0
     ) -> None:
         self.job, self.largest, self.breath = job, largest, breath
-        self.waiting: list[tuple[In, Callable[[Out | Exception], None]]] = []
+        self.waiting: list[In] = []
         self.running: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: In) -> Out:
-        result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-
-        def settle(out: Out | Exception) -> None:
-            if result.done():  # whoever asked has gone
-                return
-            if isinstance(out, Exception):
-                result.set_exception(out)
-            else:
-                result.set_result(out)
-
-        self.add(item, settle)
-        return await result
-
-    def add(self, item: In, done: Callable[[Out | Exception], None]) -> None:
-        """Without waiting: `done` is called in the event loop with the result, or with what went
-        wrong."""
-        self.waiting.append((item, done))
+    def add(self, item: In) -> None:
+        self.waiting.append(item)
         if self.running is None or self.running.done():
             self.running = asyncio.create_task(self.run())
 
@@ -65,10 +48,30 @@ class Batch(Generic[In, Out]):
             await asyncio.sleep(self.breath)
             taken = self.waiting[: self.largest]
             del self.waiting[: self.largest]
-            results: Sequence[Out | Exception]
-            try:
-                results = await in_thread(self.job, [item for item, _done in taken])
-            except Exception as error:  # each of the waiting must hear of it
-                results = [error] * len(taken)
-            for (_item, done), result in zip(taken, results, strict=True):
-                done(result)
+            await self.job(taken)
+
+
+class Asking(Generic[In, Out]):
+    """A batch whose items are questions: whoever asks waits for the answer. `answer` takes a list
+    of questions in a thread and returns the answers in their order."""
+
+    def __init__(self, answer: Callable[[list[In]], Sequence[Out]], largest: int) -> None:
+        self.answer = answer
+        self.batch = Batch(self.settle, largest)
+
+    async def __call__(self, question: In) -> Out:
+        answered: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self.batch.add((question, answered))
+        return await answered
+
+    async def settle(self, asked: list[tuple[In, asyncio.Future[Out]]]) -> None:
+        try:
+            answers = await in_thread(self.answer, [question for question, _answered in asked])
+        except Exception as error:  # each of those who asked must hear of it
+            for _question, answered in asked:
+                if not answered.done():  # else whoever asked has gone
+                    answered.set_exception(error)
+            return
+        for (_question, answered), answer in zip(asked, answers, strict=True):
+            if not answered.done():
+                answered.set_result(answer)

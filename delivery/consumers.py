@@ -7,7 +7,7 @@ what comes, as a hint to look again.
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
@@ -21,7 +21,7 @@ from django.http.request import split_domain_port, validate_host
 from accounts.authentication import devices_of
 from accounts.models import Device
 from delivery import live, mailbox, messages
-from delivery.batch import Batch, in_thread
+from delivery.batch import Asking, Batch, in_thread
 from delivery.frames import EXTENSION, Frames, frame_of
 from delivery.layers import MISSED, Event
 
@@ -43,14 +43,41 @@ logger = logging.getLogger(__name__)
 # The newest rev of each subject that was said here lately: whoever acknowledges it is believed.
 said: dict[str, int] = {}
 
-signed_in = Batch(devices_of, largest=200)
-heard = Batch(mailbox.hear, largest=1000, breath=0.005)
+signed_in = Asking(devices_of, largest=200)
 
 
-def note_said(subject: str, rev: int) -> None:
-    if len(said) >= MAX_SAID:
-        said.clear()
-    said[subject] = rev
+def note_said(event: Event) -> None:
+    """Remember what is said to any of the sockets here."""
+    if "owes" in event:
+        note(*event["owes"])
+
+
+def note(subject: str, rev: int) -> None:
+    if said.get(subject, 0) < rev:
+        if len(said) >= MAX_SAID:
+            said.clear()
+        said[subject] = rev
+
+
+async def store(taken: list[tuple["DeviceSocket", messages.Acks]]) -> None:
+    """What several devices acknowledge, in one go. Whoever was not told it must be looked up."""
+    devices: dict[messages.Ack, list[str]] = defaultdict(list)
+    for socket, acks in taken:
+        for ack in acks:
+            devices[ack].append(socket.device_id)
+    told = {(subject, rev) for subject, rev in devices if said.get(subject, 0) >= rev}
+    try:
+        await in_thread(mailbox.hear, devices, told)
+    except Exception:  # whoever is not told that it is stored says it again
+        logger.exception("Acknowledgements could not be stored")
+        for socket, _acks in taken:
+            socket.end(FAILED)
+    else:
+        for socket, acks in taken:
+            socket.stored(acks)
+
+
+heard = Batch(store, largest=1000, breath=0.005)
 
 
 def arrive(sockets: list["DeviceSocket"]) -> list[mailbox.Arrival]:
@@ -62,8 +89,8 @@ def arrive(sockets: list["DeviceSocket"]) -> list[mailbox.Arrival]:
     return mailbox.arrive([socket.device for socket in sockets], PAGE)
 
 
-arriving = Batch(arrive, largest=200)
-reading = Batch(partial(mailbox.read, limit=PAGE), largest=200)
+arriving = Asking(arrive, largest=200)
+reading = Asking(partial(mailbox.read, limit=PAGE), largest=200)
 
 
 class Socket(AsyncConsumer):  # type: ignore[misc]
@@ -88,6 +115,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         groups = await self.groups()
         if groups is None:
             return await self.close(live.SIGNED_OUT)
+        live.layer().witness = note_said
         live.layer().attach(groups, self.sink)
         try:
             await self.serve()
@@ -154,7 +182,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         gets what it missed when it comes back."""
         text = event.get("text")
         if text is not None:
-            self.put([xml_of(text) if self.as_xml else text])
+            self.put([self.in_format(text)])
         elif event.get("close"):
             self.end(event["close"])
         else:
@@ -168,10 +196,10 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
     def put(self, texts: list[str]) -> None:
         """Send them now if there is a shorter way and nothing waits, otherwise when it is time."""
-        if self.frames and self.emptied.is_set() and self.frames.has_room:
-            return self.frames.write(
-                frame_of(texts[0]) if len(texts) == 1 else b"".join(map(frame_of, texts))
-            )
+        if self.frames and self.emptied.is_set() and self.frames.write:
+            return self.frames.write(b"".join(map(frame_of, texts)))
+        if self.frames and self.frames.is_over:
+            return
         length = sum(map(len, texts))
         if self.waiting and self.waiting + length > MAX_WAITING:  # one alone may be any size
             self.outbox.clear()
@@ -222,7 +250,8 @@ class DeviceSocket(Socket):
         self.behind, self.idle_is_due = asyncio.Event(), False
         self.owed: dict[str, int] | None = {}
         self.read_acks = messages.acks_in_xml if self.as_xml else messages.acks_in_json
-        self.unstored, self.stored_some = 0, asyncio.Event()
+        self.framed = xml_frame_of if self.as_xml else frame_of
+        self.unstored, self.has_stored = 0, asyncio.Event()
         return [live.user_group(device.user_id), live.device_group(device.pk)]
 
     async def serve(self) -> None:
@@ -233,15 +262,16 @@ class DeviceSocket(Socket):
             live.open_devices.pop(self.id, None)
 
     def sink(self, event: Event) -> None:
-        if "owes" in event:
+        if self.owed is not None and "owes" in event:
             self.owe(*event["owes"])
-        super().sink(event)
+        text = event.get("text")
+        if text is not None and self.frames and self.frames.write and self.emptied.is_set():
+            self.frames.write(self.framed(text))  # as below, only sooner: there are thousands
+        else:
+            super().sink(event)
 
     def owe(self, subject: str, rev: int) -> None:
-        """Remember that this was said and, until the device is `idle`, that it has yet to
-        acknowledge it."""
-        if said.get(subject, 0) < rev:
-            note_said(subject, rev)
+        """Remember, until the device is `idle`, that it has yet to acknowledge this."""
         if self.owed is not None and self.owed.get(subject, 0) < rev:
             self.owed[subject] = rev
 
@@ -274,7 +304,9 @@ class DeviceSocket(Socket):
 
     async def say_page(self, page: mailbox.Page) -> None:
         for message, _text in page.said:
-            self.owe(*messages.ack_of(message))
+            ack = messages.ack_of(message)
+            note(*ack)
+            self.owe(*ack)
         for texts in parts([self.in_format(text) for _message, text in page.said], ROOM):
             self.put(texts)
             await self.emptied.wait()
@@ -287,42 +319,35 @@ class DeviceSocket(Socket):
             self.frames.listen(self.take)
         while (event := await self.receive())["type"] != "websocket.disconnect":
             while self.unstored >= MAX_UNSTORED:
-                self.stored_some.clear()
-                await self.stored_some.wait()
+                self.has_stored.clear()
+                await self.has_stored.wait()
             text = event.get("text")
             if text is None:
                 self.complain("Expected text, not bytes.")
             else:
-                self.hear(text)
+                self.take(text.encode())
 
-    def take(self, text: str) -> bool:
-        """The same for a text that came the shorter way. False: not now, so read no further."""
+    def take(self, payload: bytes) -> bool:
+        """Hear a text that came the shorter way. False: not now or not here, so read no further."""
         if self.unstored >= MAX_UNSTORED:
             return False
-        self.hear(text)
-        return True
-
-    def hear(self, text: str) -> None:
         try:
-            acks = self.read_acks(text)
+            acks = self.read_acks(payload)
         except messages.BadFrame as error:
-            return self.complain(str(error))
-        told = True
-        for subject, rev in acks:
-            told = told and said.get(subject, 0) >= rev
-        self.unstored += len(acks)
-        heard.add((self.device_id, acks, told), self.stored)
+            self.complain(str(error))
+        except UnicodeDecodeError:
+            return False
+        else:
+            self.unstored += len(acks)
+            heard.add((self, acks))
+        return True
 
     def complain(self, detail: str) -> None:
         self.say({"kind": "error", "detail": detail})
 
-    def stored(self, what: mailbox.Heard | Exception) -> None:
-        if isinstance(what, Exception):
-            logger.error("Acknowledgements could not be stored", exc_info=what)
-            return self.end(FAILED)
-        _device, acks, _told = what
+    def stored(self, acks: messages.Acks) -> None:
         self.unstored -= len(acks)
-        self.stored_some.set()
+        self.has_stored.set()
         if self.owed is not None:
             for subject, rev in acks:
                 if self.owed.get(subject, rev + 1) <= rev:
@@ -420,3 +445,7 @@ def parts(texts: Iterable[str], length: int) -> Iterator[list[str]]:
 def xml_of(text: str) -> str:
     """The XML of a JSON frame of ours; once for all sockets of this process that want it."""
     return messages.xml_frame(messages.of_json_frame(text))
+
+
+def xml_frame_of(text: str) -> bytes:
+    return frame_of(xml_of(text))

@@ -19,10 +19,12 @@ FIN_AND_TEXT = 0x81
 FIN_AND_RESERVED, FIN = 0xF0, 0x80
 MASKED, LENGTH = 0x80, 0x7F
 MASK = 4  # bytes
+SHORT_HEAD = 2 + MASK  # of a frame with less than 126 bytes
 LONG = 32 * 1024  # characters; a longer text is framed each time
 LINGER = 10.0  # seconds that a connection which is being closed may take for what still waits
 
-Take = Callable[[str], bool]
+Take = Callable[[bytes], bool]
+Write = Callable[[bytes], None]
 
 
 class Unusual(Exception):
@@ -37,10 +39,11 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
     heard_before = False  # that there was somebody to take it: a frame may have begun
     rest = b""
     heard_at = 0.0  # in the loop's time
-    has_room = True  # what is written now leaves soon
+    write: Write | None = None  # takes whole frames, while what is written leaves soon
 
     async def run_asgi(self) -> None:
         cast(Any, self.scope["extensions"])[EXTENSION] = self
+        self.write = self.transport.write
         try:
             await super().run_asgi()
         finally:
@@ -64,19 +67,29 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.has_room = False
+        self.write = None
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.has_room = True
+        self.write = None if self.is_over else self.transport.write
 
-    def write(self, frames: bytes) -> None:
-        """Send whole frames, if the connection is still open. Ask first whether it `has_room`."""
-        if not (self.close_sent or self.disconnected):
-            self.transport.write(frames)
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing may be said any more."""
+        return bool(self.close_sent or self.disconnected)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.is_over:
+            self.write = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.write = None
 
     def listen(self, take: Take) -> None:
-        """From now on hand each text to `take`; one that it refuses comes through ASGI."""
+        """From now on hand the payload of each text to `take`; what it refuses comes through
+        ASGI."""
         if not (self.conn.extensions or self.heard_before):
             self.take = take
 
@@ -86,10 +99,15 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             self.heard_before = self.handshake_initiated
             super().data_received(data)
             return
-        if not self.rest and not self.close_sent:
-            text = short_text(data)
-            if text is not None and self.take(text):
-                return
+        if (
+            SHORT_HEAD <= len(data) < SHORT_HEAD + 126
+            and data[0] == FIN_AND_TEXT
+            and data[1] == MASKED + len(data) - SHORT_HEAD
+            and not self.rest
+            and not self.close_sent
+            and self.take(apply_mask(data[SHORT_HEAD:], data[2:SHORT_HEAD]))
+        ):
+            return  # one whole short text and nothing else, as it mostly is
         data, self.rest = self.rest + data, b""
         start = 0
         try:
@@ -105,12 +123,11 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             super().data_received(data[start:])
 
     def frame_received(self, frame: bytes) -> None:
-        text = text_of(frame) if frame[0] == FIN_AND_TEXT else None
-        if text is None or not self.hand_over(text):
+        if not (frame[0] == FIN_AND_TEXT and self.hand_over(payload_of(frame))):
             super().data_received(frame)
 
-    def hand_over(self, text: str) -> bool:
-        return self.take is not None and not self.close_sent and self.take(text)
+    def hand_over(self, payload: bytes) -> bool:
+        return self.take is not None and not self.close_sent and self.take(payload)
 
     def abort(self) -> None:
         """Give up a connection that takes nothing any more, with all that waits for it."""
@@ -137,16 +154,6 @@ def new_frame_of(text: str) -> bytes:
 kept_frame_of = lru_cache(maxsize=256)(new_frame_of)
 
 
-def short_text(data: bytes) -> str | None:
-    """The text, if this is one whole short frame of a client and nothing else, as it mostly is."""
-    if len(data) < 6 or data[0] != FIN_AND_TEXT or data[1] != len(data) - 6 + MASKED:
-        return None
-    try:
-        return apply_mask(data[6:], data[2:6]).decode()
-    except UnicodeDecodeError:
-        return None
-
-
 def end_of_frame(data: bytes, start: int) -> int | None:
     """Where the client's frame that begins at `start` ends; None if that is still to come.
 
@@ -166,13 +173,10 @@ def end_of_frame(data: bytes, start: int) -> int | None:
     return end if end <= len(data) else None
 
 
-def text_of(frame: bytes) -> str | None:
-    """The text in a client's whole frame; None if it is not UTF-8."""
+def payload_of(frame: bytes) -> bytes:
+    """What is in a client's whole frame."""
     at = len(frame) - size_of(frame)
-    try:
-        return apply_mask(frame[at:], frame[at - MASK : at]).decode()
-    except UnicodeDecodeError:
-        return None
+    return apply_mask(frame[at:], frame[at - MASK : at])
 
 
 def size_of(frame: bytes) -> int:

@@ -36,6 +36,7 @@ class Sinks:
     def __init__(self, **config: Any) -> None:
         super().__init__(**config)
         self.sinks: dict[str, set[Sink]] = {}
+        self.witness: Sink = lambda event: None  # hears once of whatever is handed out
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self, groups: Iterable[str], sink: Sink) -> None:
@@ -53,12 +54,12 @@ class Sinks:
 
     def hand_out(self, groups: Iterable[str], event: Event) -> None:
         """Hand the event to the sinks of this process. Call it in the event loop."""
-        for group in groups:
-            for sink in tuple(self.sinks.get(group, ())):
-                try:
-                    sink(event)
-                except Exception:  # what is wrong with one socket must not deafen the others
-                    logger.exception("A socket could not take what it was told")
+        self.witness(event)
+        for sink in [sink for group in groups for sink in self.sinks.get(group, ())]:
+            try:
+                sink(event)
+            except Exception:  # what is wrong with one socket must not deafen the others
+                logger.exception("A socket could not take what it was told")
 
     def publish(self, groups: Iterable[str], event: Event) -> None:
         """Hand the event to all sinks of these groups. From any thread; a hint, it may be lost."""

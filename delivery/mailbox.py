@@ -4,7 +4,7 @@ Many devices are read at once, and what they see through the same view is render
 server comes back, all that were connected to it ask at the same time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -47,9 +47,6 @@ class Arrival(NamedTuple):
 
 
 Look = tuple[UUID, str, int]
-
-# What a device (its id as text) acknowledges, and whether that is known to have been said.
-Heard = tuple[str, Sequence[Ack], bool]
 
 
 class Line(NamedTuple):
@@ -187,12 +184,12 @@ def said_of(message: Message) -> Said:
     return Said(message, json_frame(message))
 
 
-def hear(said: list[Heard]) -> list[Heard]:
-    """Store what several devices acknowledge, and return it."""
-    for wanted in (True, False):
-        each = ((device, ack) for device, acks, told in said if told is wanted for ack in acks)
-        rows.acknowledge(each, told=wanted)
-    return said
+def hear(said: Mapping[Ack, Collection[str]], told: Collection[Ack] = ()) -> None:
+    """Store what is acknowledged by which devices (their ids as text), and of which it is known
+    that they were told it."""
+    for known in (True, False):
+        these = {ack: devices for ack, devices in said.items() if (ack in told) is known}
+        rows.acknowledge(these, told=known)
 
 
 def forget(device: Device) -> None:

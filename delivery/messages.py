@@ -21,6 +21,7 @@ from delivery.models import OfflineMessage
 NAMESPACE = "urn:cardsite:cards:1"
 Message = dict[str, Any]
 Ack = tuple[str, int]  # the id in its canonical text, and the rev
+Acks = tuple[Ack, ...]
 MAX_ACKS = 1000
 MAX_REV = 2**63 - 1
 MAX_ID = len("urn:uuid:") + 36  # characters
@@ -171,8 +172,10 @@ def tag(name: str) -> str:
 
 
 @lru_cache(maxsize=64)  # many devices say the same of the same card
-def acks_in_json(text: str) -> tuple[Ack, ...]:
-    """The acknowledgements in `{"type": "ack", "acks": [[id, rev], ...]}`. Raises BadFrame."""
+def acks_in_json(payload: bytes) -> Acks:
+    """The acknowledgements in `{"type": "ack", "acks": [[id, rev], ...]}`. Raises BadFrame, and
+    UnicodeDecodeError if this is no text at all."""
+    text = payload.decode()
     try:
         frame = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -183,8 +186,9 @@ def acks_in_json(text: str) -> tuple[Ack, ...]:
 
 
 @lru_cache(maxsize=64)
-def acks_in_xml(text: str) -> tuple[Ack, ...]:
-    """The acknowledgements in `<ack><item id="" rev=""/>...</ack>`. Raises BadFrame."""
+def acks_in_xml(payload: bytes) -> Acks:
+    """The acknowledgements in `<ack><item id="" rev=""/>...</ack>`. Raises as above."""
+    text = payload.decode()
     try:
         frame = SafeET.fromstring(text, forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError) as error:
@@ -199,7 +203,7 @@ def number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
-def acks_in(pairs: Any) -> tuple[Ack, ...]:
+def acks_in(pairs: Any) -> Acks:
     """The pairs [id, rev] of an acknowledgement, checked. Raises BadFrame."""
     if not isinstance(pairs, list) or not 0 < len(pairs) <= MAX_ACKS:
         raise BadFrame(f"Expected acks: a list of 1 to {MAX_ACKS} pairs [id, rev].")

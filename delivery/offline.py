@@ -37,16 +37,16 @@ def fingerprint(person: User) -> str:
     return hashlib.sha256(repr(state).encode()).hexdigest()[:32]
 
 
-def owed(browser: Device) -> list[tuple[str, Ack]]:
+def owed(browser: Device) -> dict[Ack, list[str]]:
     """What this browser is to have acknowledged once it has what is there now, or anything newer.
     To be read before the fingerprint: what comes between the two is not in it."""
     note_seen([browser])
     rows.fill([browser])
     pending = OfflineMessage.objects.pending().filter(device=browser)
-    return [
-        (str(browser.pk), (str(subject), rev))
+    return {
+        (str(subject), rev): [str(browser.pk)]
         for subject, rev in pending.values_list("subject", "rev")
-    ]
+    }
 
 
 def copy_of(person: User) -> dict[str, Any]:

@@ -4,8 +4,10 @@ One statement for each, whatever the number of devices, on SQLite and on Postgre
 takes the larger number, so their order does not matter.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, ParamSpec, TypeVar
 
 from django.core.exceptions import EmptyResultSet
@@ -164,16 +166,15 @@ def fill_one(device: Device) -> None:
     Mailbox.objects.update_or_create(device=device, defaults={"filled_at": timezone.now()})
 
 
-def acknowledge(acks: Iterable[tuple[str, Ack]], *, told: bool) -> None:
-    """Store what devices said they have: (device, (subject, rev)) each, the ids as text.
+def acknowledge(said: Mapping[Ack, Iterable[str]], *, told: bool) -> None:
+    """Store what was said by which devices: (subject, rev) -> devices, all ids as text.
 
     Unless they are known to have been `told` it, a rev that the card has not reached is not
     believed. Rows that are not there are not the device's business and stay away.
     """
     newest: dict[tuple[str, str], int] = {}
-    for device, (subject, rev) in acks:
-        if newest.get((device, subject), 0) < rev:
-            newest[device, subject] = rev
+    for subject, rev in sorted(said, key=itemgetter(1)):
+        newest |= dict.fromkeys(zip(said[subject, rev], repeat(subject), strict=False), rev)
     # Sorted, so that two processes that write the same rows take their locks in one order.
     ordered = sorted(newest)
     for start in range(0, len(ordered), AT_ONCE):

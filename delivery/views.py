@@ -68,7 +68,7 @@ def offline_copy(request: HttpRequest) -> HttpResponse:
     """All that the browser's service worker keeps for its person. It asks again after each page,
     with If-None-Match (RFC 9110, section 13.1.2), and so says which state it has."""
     person, browser = user_of(request), browser_of(request)
-    owed = offline.owed(browser) if browser else []
+    owed = offline.owed(browser) if browser else {}
     etag = f'"{offline.fingerprint(person)}"'
     answer = get_conditional_response(request, etag)
     if answer:

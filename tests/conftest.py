@@ -255,7 +255,7 @@ def catch_up(device: Device) -> list[dict[str, Any]]:
     while said := mailbox.read([device.pk], 100)[0].said:
         got += [message for message, _text in said]
         acks = [(subject_of(message), message["rev"]) for message, _text in said]
-        mailbox.hear([(str(device.pk), acks, False)])
+        mailbox.hear(dict.fromkeys(acks, [str(device.pk)]))
     return got
 
 

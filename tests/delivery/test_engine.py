@@ -18,7 +18,7 @@ from bindings import exchange
 from bindings.models import Binding, Invitation, Request
 from cards.models import Card, digest_of
 from delivery import engine, fanout, mailbox, retention, rows, tasks, worker
-from delivery.batch import Batch
+from delivery.batch import Asking
 from delivery.models import CardUpdate, Chunk, Epoch, OfflineMessage, PushAttempt
 from delivery.worker import Worker
 from tests.conftest import RecordingLayer, bind, catch_up, change, make_device, pending
@@ -93,7 +93,7 @@ async def test_a_batch_shares_one_call_among_many(monkeypatch: pytest.MonkeyPatc
         calls.append(len(items))
         return [2 * item for item in items]
 
-    batch = Batch(double, largest=200)
+    batch = Asking(double, largest=200)
     results = await asyncio.gather(*(batch(number) for number in range(250)))
     assert results == [2 * number for number in range(250)]
     assert calls == [200, 50]
@@ -103,14 +103,14 @@ async def test_all_in_a_failed_batch_hear_of_it_and_the_next_works() -> None:
     def fail_on_zero(items: list[int]) -> list[int]:
         return [1 // item for item in items]
 
-    batch = Batch(fail_on_zero, largest=10)
+    batch = Asking(fail_on_zero, largest=10)
     failed = await asyncio.gather(batch(0), batch(1), return_exceptions=True)
     assert [type(each) for each in failed] == [ZeroDivisionError] * 2
     assert await batch(1) == 1
 
 
 def acknowledge(phone: Device, card: Card, rev: int) -> None:
-    rows.acknowledge([(str(phone.pk), (str(card.pk), rev))] * 2, told=False)
+    rows.acknowledge({(str(card.pk), rev): [str(phone.pk)] * 2}, told=False)
 
 
 def test_acknowledgements_and_revs_commute(held: Binding, bob: User, wire: RecordingLayer) -> None:

@@ -16,7 +16,7 @@ from websockets.protocol import Protocol as WebSocketProtocol
 from websockets.speedups import apply_mask
 
 from cardsite.management.commands.serve import MAX_FRAME
-from delivery.frames import EXTENSION, Frames, Unusual, end_of_frame, frame_of, text_of
+from delivery.frames import EXTENSION, Frames, Unusual, end_of_frame, frame_of, payload_of
 
 SIZES = [0, 1, 125, 126, 127, 65_535]
 
@@ -34,11 +34,12 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         frames = scope["extensions"][EXTENSION]
 
-        def take(text: str) -> bool:
-            if self.refuses:
+        def take(payload: bytes) -> bool:
+            if self.refuses or payload == b"\xff":
                 return False
-            self.short.append(text)
-            frames.write(frame_of(text))
+            self.short.append(payload.decode())
+            if frames.write:
+                frames.write(frame_of(payload.decode()))
             return True
 
         await receive()
@@ -103,7 +104,7 @@ def test_a_clients_frame_is_read_when_it_is_whole(size: int) -> None:
     for short in {0, 1, 2, 3, 5, len(data) - 1}:
         assert end_of_frame(data[:short], 0) is None
     assert end_of_frame(b"before" + data + b"after", 6) == 6 + len(data)
-    assert text_of(data) == "x" * size
+    assert payload_of(data) == b"x" * size
 
 
 @pytest.mark.parametrize(
@@ -120,11 +121,6 @@ def test_a_clients_frame_is_read_when_it_is_whole(size: int) -> None:
 def test_what_is_unusual_is_left_to_the_library(data: bytes) -> None:
     with pytest.raises(Unusual):
         end_of_frame(data, 0)
-
-
-def test_what_is_no_text_is_none() -> None:
-    frame = Frame(Opcode.TEXT, b"\xff\xfe").serialize(mask=True)
-    assert text_of(frame) is None
 
 
 async def test_texts_come_and_go_the_shorter_way(app: App) -> None:
@@ -145,6 +141,19 @@ async def test_a_frame_may_come_in_pieces_and_with_others(app: App, step: int) -
             await asyncio.sleep(0)
         assert [await client.recv() for _ in range(3)] == ["one", "x" * 300, "three"]
     assert app.short == ["one", "x" * 300, "three"]
+
+
+@pytest.mark.parametrize("first", [132, 133])
+async def test_the_beginning_of_a_longer_frame_is_not_taken_for_a_short_one(
+    app: App, first: int
+) -> None:
+    """126 and 127 stand where a short frame has its length."""
+    data = said("x" * 300)
+    async with serving(app) as url, connect(url) as client:
+        await write(client, data[:first])
+        await asyncio.sleep(0.05)  # so that it comes alone
+        await write(client, data[first:])
+        assert await client.recv() == "x" * 300
 
 
 async def test_fragments_go_the_ordinary_way_and_so_does_what_follows(app: App) -> None:
