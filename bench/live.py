@@ -13,7 +13,7 @@ from bench.systems import System, product
 
 ROUNDS = 9
 WARM = 5
-GAP = 0.6  # seconds between two changes; what they cost is counted to the end of the last
+GAP = 0.3  # seconds between two changes; what they cost is counted to the end of the last
 LOOK_EVERY = 0.002  # seconds between two looks for what is stored
 PATIENCE = 60.0  # seconds until they must all be there
 STORED_ROUNDS = 5

@@ -108,6 +108,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         self.frames: Frames | None = scope.get("extensions", {}).get(EXTENSION)
         self.outbox: deque[str] = deque()
         self.waiting = 0
+        self.is_empty = False  # once greeted, that nothing waits
         self.greeted, self.filled, self.emptied = (asyncio.Event() for _ in range(3))
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         await receive()  # websocket.connect
@@ -175,7 +176,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
                 text = self.outbox.popleft()
                 self.waiting -= len(text)
                 await self.emit({"type": "websocket.send", "text": text})
-            self.emptied.set()
+            self.now_empty()
 
     def sink(self, event: Event) -> None:
         """Take an event from the layer. Never waits: whoever falls too far behind is dropped, and
@@ -196,7 +197,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
     def put(self, texts: list[str]) -> None:
         """Send them now if there is a shorter way and nothing waits, otherwise when it is time."""
-        if self.frames and self.emptied.is_set() and self.frames.write:
+        if self.frames and self.frames.write and self.is_empty:
             return self.frames.write(b"".join(map(frame_of, texts)))
         if self.frames and self.frames.is_over:
             return
@@ -206,6 +207,7 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
             return self.end(live.TOO_SLOW)
         self.waiting += length
         self.outbox.extend(texts)
+        self.is_empty = False
         self.emptied.clear()
         self.filled.set()
 
@@ -214,10 +216,14 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
         first = [*greeting, *self.outbox]
         self.outbox.clear()
         self.waiting = 0
-        self.emptied.set()
+        self.now_empty()
         self.greeted.set()
         if first:
             self.put(first)
+
+    def now_empty(self) -> None:
+        self.is_empty = True
+        self.emptied.set()
 
     def say(self, message: messages.Message) -> None:
         self.put([self.in_format(messages.json_frame(message))])
@@ -239,6 +245,8 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
 class DeviceSocket(Socket):
     """A device: drains, follows, acknowledges."""
+
+    __slots__ = ("device_id", "frames", "framed", "is_empty", "owed", "read_acks", "unstored")
 
     device: Device
 
@@ -262,13 +270,17 @@ class DeviceSocket(Socket):
             live.open_devices.pop(self.id, None)
 
     def sink(self, event: Event) -> None:
-        if self.owed is not None and "owes" in event:
-            self.owe(*event["owes"])
-        text = event.get("text")
-        if text is not None and self.frames and self.frames.write and self.emptied.is_set():
-            self.frames.write(self.framed(text))  # as below, only sooner: there are thousands
+        """As for all, only sooner: there may be thousands who are `idle`."""
+        text, frames = event.get("text"), self.frames
+        if frames and frames.write and text is not None and self.is_empty and self.owed is None:
+            frames.write(self.framed(text))
         else:
-            super().sink(event)
+            self.slow_sink(event)
+
+    def slow_sink(self, event: Event) -> None:
+        if "owes" in event:
+            self.owe(*event["owes"])
+        super().sink(event)
 
     def owe(self, subject: str, rev: int) -> None:
         """Remember, until the device is `idle`, that it has yet to acknowledge this."""
@@ -346,8 +358,9 @@ class DeviceSocket(Socket):
         self.say({"kind": "error", "detail": detail})
 
     def stored(self, acks: messages.Acks) -> None:
-        self.unstored -= len(acks)
-        self.has_stored.set()
+        before, self.unstored = self.unstored, self.unstored - len(acks)
+        if before >= MAX_UNSTORED > self.unstored:
+            self.has_stored.set()
         if self.owed is not None:
             for subject, rev in acks:
                 if self.owed.get(subject, rev + 1) <= rev:

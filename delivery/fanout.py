@@ -163,7 +163,7 @@ def concerned(
 
 
 def as_rows(bindings: QuerySet[Binding]) -> list[Row]:
-    return [Row(*row) for row in bindings.values_list("pk", "holder_id", "view_id", "rev")]
+    return list(map(Row._make, bindings.values_list("pk", "holder_id", "view_id", "rev")))
 
 
 def end(part: Part) -> bool:
@@ -197,14 +197,16 @@ def tell(part: Part, breath: float = 0.0) -> None:
 
     What has been acknowledged by then is not written: a breath is worth it where it is about many,
     but not for each of many chunks."""
-    ours = part.bindings().filter(rev__gt=part.update.done_rev)
-    has_changed = any(row.rev > part.update.done_rev for row in part.rows)
-    changed = list(ours.complete()) if has_changed else []
+    concerned: dict[str, QuerySet[Binding]] = {"holder": part.bindings()}
+    changed: list[Binding] = []
+    if any(row.rev > part.update.done_rev for row in part.rows):
+        concerned["owner"] = ours = part.bindings().filter(rev__gt=part.update.done_rev)
+        changed += ours.complete()
     told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
     publish_cards(part.views, [row for row in part.rows if row.binding not in told])
     if waits := bool(breath) and part.chunk is None and len(part.rows) >= MANY:
         time.sleep(breath)
-    write_rows({"holder": part.bindings(), **({"owner": ours} if changed else {})}, heard=waits)
+    write_rows(concerned, heard=waits)
     publish_bindings(changed, told)
 
 

@@ -32,14 +32,24 @@ class Unusual(Exception):
 
 
 class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
-    """uvicorn's protocol of one connection. Whoever wants the shorter way says `listen`."""
+    """uvicorn's protocol of one connection. Whoever wants the shorter way says `listen`.
+
+    What is looked at for every frame is in slots: among thousands of sockets each look into another
+    dictionary is one into memory that no cache holds.
+    """
+
+    __slots__ = ("heard_at", "heard_before", "now", "rest", "take", "write")
 
     transport: Any
-    take: Take | None = None
-    heard_before = False  # that there was somebody to take it: a frame may have begun
-    rest = b""
-    heard_at = 0.0  # in the loop's time
-    write: Write | None = None  # takes whole frames, while what is written leaves soon
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.take: Take | None = None
+        self.heard_before = False  # that there was somebody to take it: a frame may have begun
+        self.rest = b""
+        self.now = self.loop.time
+        self.heard_at = self.now()
+        self.write: Write | None = None  # takes whole frames, while what is written leaves soon
 
     async def run_asgi(self) -> None:
         cast(Any, self.scope["extensions"])[EXTENSION] = self
@@ -53,10 +63,11 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
         """Ask whoever is silent for a while; each after a time of its own, as those who came or
         answered together must not all be asked together."""
         silence = self.ping_interval * random.uniform(0.5, 1)  # noqa: S311
-        self.ping_timer = self.loop.call_at(self.heard_at + silence, self.send_keepalive_ping)
+        timer = self.loop.call_at(self.heard_at + silence, self.send_keepalive_ping)
+        setattr(self, "ping_timer", timer)  # noqa: B010  (mypy sees no parent without slots)
 
     def send_keepalive_ping(self) -> None:
-        if self.loop.time() < self.heard_at + self.ping_interval / 2:
+        if self.now() < self.heard_at + self.ping_interval / 2:
             self.schedule_ping()
         else:
             super().send_keepalive_ping()
@@ -81,11 +92,11 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
     async def send(self, message: Any) -> None:
         await super().send(message)
         if self.is_over:
-            self.write = None
+            self.write = self.take = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.write = None
+        self.write = self.take = None
 
     def listen(self, take: Take) -> None:
         """From now on hand the payload of each text to `take`; what it refuses comes through
@@ -94,7 +105,7 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             self.take = take
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self.loop.time()
+        self.heard_at = self.now()
         if self.take is None:
             self.heard_before = self.handshake_initiated
             super().data_received(data)
@@ -104,7 +115,6 @@ class Frames(WebSocketsSansIOProtocol):  # type: ignore[misc]
             and data[0] == FIN_AND_TEXT
             and data[1] == MASKED + len(data) - SHORT_HEAD
             and not self.rest
-            and not self.close_sent
             and self.take(apply_mask(data[SHORT_HEAD:], data[2:SHORT_HEAD]))
         ):
             return  # one whole short text and nothing else, as it mostly is
