@@ -85,12 +85,11 @@ def measure(start: Start) -> Figures:
 def stored(system: System, order: Callable[..., Any]) -> float:
     """Seconds until all acknowledgements of a change are in the database; apart from the other
     rounds, as the looking costs something."""
-    assert system.unstored
     times = []
     for number in range(STORED_ROUNDS):
         begin = time.perf_counter()
         order("round", WARM + ROUNDS + number)
-        while left := system.unstored():
+        while left := system.left():
             if time.perf_counter() > begin + PATIENCE:
                 raise RuntimeError(f"{left} acknowledgements were not stored")
             time.sleep(LOOK_EVERY)

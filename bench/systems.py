@@ -30,13 +30,15 @@ NOTHING = Task("", [], [], ("", 0), [], b"")
 
 class System(NamedTuple):
     """Something that runs: what the crowd does with it, whose CPU counts (name -> process), and
-    how many acknowledgements of the trigger's change are still to be stored, if it stores any.
+    how many acknowledgements are still to be stored, of all cards and of the one that the trigger
+    changes, if it stores any.
     What somebody else does, who has nothing to do with the crowd's card; what PostgreSQL answers
     to a question for a number, and how many clients Redis has."""
 
     task: Task
     groups: dict[str, int]
     unstored: Callable[[], int] | None = None
+    left: Callable[[], int] = lambda: 0
     bystander: Task = NOTHING
     ask: Callable[[str], int] = lambda question: 0
     connected: Callable[[], int] = lambda: 0
@@ -99,6 +101,7 @@ def product(
             ),
             groups,
             None if alone else lambda: ask(database, UNSTORED),
+            lambda: ask(database, LEFT.format(card=made["card"])),
             task._replace(
                 tokens=["token-other"], trigger=patch(made["other"], "token-other-owner")
             ),
@@ -140,6 +143,12 @@ UNSTORED = (
     "SELECT count(*) FROM delivery_offlinemessage JOIN bindings_binding "
     "ON bindings_binding.id = binding_id JOIN cards_view ON cards_view.id = view_id "
     "WHERE subject = bindings_binding.card_id AND acknowledged_rev < cards_view.rev"
+)
+# Of one card that all see through the same view: sooner answered, so that asking does not hold up
+# what is asked for.
+LEFT = (
+    "SELECT count(*) FROM delivery_offlinemessage WHERE subject = '{card}' "
+    "AND acknowledged_rev < (SELECT max(rev) FROM cards_view WHERE card_id = '{card}')"
 )
 
 
