@@ -211,8 +211,9 @@ def acks_in(pairs: Any) -> Acks:
 
 
 def ack_in(pair: Any) -> Ack:
-    match pair:
-        case [str(subject), int(rev)] if not isinstance(rev, bool) and 0 < rev <= MAX_REV:
+    if isinstance(pair, list) and len(pair) == 2:
+        subject, rev = pair
+        if isinstance(subject, str) and type(rev) is int and 0 < rev <= MAX_REV:  # no bool is
             with suppress(ValueError):
                 return canonical_id(subject), rev
     raise BadFrame("Each acknowledgement is a pair of an id and the rev that came with it.")
