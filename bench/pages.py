@@ -20,15 +20,18 @@ from playwright.sync_api import Browser, ViewportSize, sync_playwright
 from tests.servers import CHROMIUM, Server, running_server
 
 HELD = 5_000
+SLUG = "holder-at-work"
 TIMES = 20
 PHONE: ViewportSize = {"width": 360, "height": 740}
 LOOKS = 3
+SEEN = ("sign in", "first page", "held cards", "one card", "my card", "share", "public page")
 EMAIL, PASSWORD = "holder@example.org", "correct-horse-battery"
 
 SEED = f"""
 from accounts.models import User
 from allauth.account.models import EmailAddress
 from bindings.models import Binding
+from cards import public
 from cards.models import Card
 from delivery import fanout
 
@@ -37,7 +40,11 @@ def prop(name, value):
 
 holder = User.objects.create_user("{EMAIL}", "{PASSWORD}", name="Holder")
 EmailAddress.objects.create(user=holder, email="{EMAIL}", primary=True, verified=True)
-Card(owner=holder, fn="Holder", properties=[prop("tel", "+43 1 1")]).save()
+own = Card(owner=holder, fn="Holder", properties=[
+    {{**prop(name, value), "circles": ["*", "public"]}}
+    for name, value in {{"tel": "+43 1 1", "title": "Engineer", "org": ["Company"]}}.items()])
+own.save()
+public.publish(own, slug="{SLUG}")
 for n in range({HELD}):
     name = f"Owner {{n}}"
     owner = User.objects.create(email=f"o{{n}}@example.org", username=f"o{{n}}", name=name)
@@ -72,7 +79,7 @@ def run(out: TextIO) -> None:
             browser = playwright.chromium.launch(**CHROMIUM)
             heads = f"\n{'slow phone':<20} {'first paint ms':>14} {'shift':>7} {'KiB sent':>10}"
             print(heads, file=out)
-            for name in ("sign in", "first page", "held cards", "one card", "my card", "share"):
+            for name in SEEN:
                 looks = [seen(browser, server, paths[name], cookie) for _n in range(LOOKS)]
                 paint, shift, sent = map(statistics.median, zip(*looks, strict=True))
                 row = f"{name:<20} {paint:>14.0f} {shift:>7.3f} {sent:>10.0f}"
@@ -101,6 +108,7 @@ def pages(client: httpx.Client) -> Iterator[tuple[str, str]]:
     card = link(client.get("/cards/"), "/cards/", 36)
     yield "my card", card
     yield "share", f"{card}share/"
+    yield "public page", f"/p/{SLUG}"
 
 
 def link(page: httpx.Response, before: str, length: int) -> str:
@@ -131,7 +139,7 @@ def cpu_of(server: Server) -> float:
 def seen(browser: Browser, server: Server, path: str, cookie: str) -> tuple[float, float, float]:
     """When the first content was painted (ms), how much the layout shifted, and KiB sent."""
     context = browser.new_context(base_url=server.url, viewport=PHONE, has_touch=True)
-    if "login" not in path:
+    if not path.startswith(("/account/login", "/p/")):
         context.add_cookies([{"name": "sessionid", "value": cookie, "url": server.url}])
     page = context.new_page()
     page.add_init_script(OBSERVE)
