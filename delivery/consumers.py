@@ -28,7 +28,8 @@ from delivery.layers import MISSED, Event
 MAX_WAITING = 1024 * 1024  # characters that a socket may lie behind before it is dropped
 ROOM = 128 * 1024  # characters that a drain says at once before it waits until they are gone
 PAGE = 100  # messages read at once for a device that drains
-SETTLING = 1.0  # seconds until what was being fanned out is looked for again
+SETTLING = 1.0  # seconds until what was being fanned out is looked for again, then twice that
+LONGEST_SETTLING = 60.0  # seconds
 MAX_UNSTORED = 2 * messages.MAX_ACKS  # acknowledgements of one socket that may wait
 MAX_SAID = 10_000  # subjects
 FAILED = 1011  # RFC 6455, section 7.4.1
@@ -255,7 +256,7 @@ class DeviceSocket(Socket):
         if device is None:
             return None
         self.device, self.device_id = device, str(device.pk)
-        self.behind, self.idle_is_due = asyncio.Event(), False
+        self.behind, self.idle_is_due, self.settling = asyncio.Event(), False, SETTLING
         self.owed: dict[str, int] | None = {}
         self.read_acks = messages.acks_in_xml if self.as_xml else messages.acks_in_json
         self.framed = xml_frame_of if self.as_xml else frame_of
@@ -307,8 +308,11 @@ class DeviceSocket(Socket):
 
     async def drain(self, page: mailbox.Page) -> None:
         """Say what the device has yet to acknowledge, of which this is the first page."""
-        if not page.settled:
-            asyncio.get_running_loop().call_later(SETTLING, self.behind.set)
+        if page.settled:
+            self.settling = SETTLING
+        else:
+            asyncio.get_running_loop().call_later(self.settling, self.behind.set)
+            self.settling = min(2 * self.settling, LONGEST_SETTLING)
         await self.say_page(page)
         while page.after is not None:
             [page] = await in_thread(mailbox.read, [self.device.pk], PAGE, page.after)

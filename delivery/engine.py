@@ -25,8 +25,9 @@ def wake(card: UUID) -> None:
         woken.set()
 
 
-def call_celery(card: UUID) -> None:
-    """Whoever saves a card does not wait for a broker that is away: the sweep finds the rest."""
+def call_celery(card: UUID | None) -> None:
+    """Whoever saves a card does not wait for a broker that is away: the sweep finds the rest.
+    Without a card: for a chunk that a worker left when it died."""
     global _quiet_until
     from kombu.exceptions import OperationalError
 
@@ -35,7 +36,7 @@ def call_celery(card: UUID) -> None:
     if time.monotonic() < _quiet_until:
         return
     try:
-        tasks.fan_out.delay(str(card))
+        tasks.fan_out.delay(str(card) if card else None)
     except OperationalError as error:
         _quiet_until = time.monotonic() + PAUSE
         logger.warning("The broker is away, what is new arrives late: %s", error)

@@ -61,18 +61,24 @@ def run_one(
     card: UUID | None = None,
     call_others: Callable[[], None] | None = None,
     breath: float = 0.0,
+    *,
+    left: bool = False,
 ) -> bool:
     """Do what is due for this card, or for the one that has waited longest; at most a chunk.
     Whether there was anything. `call_others` may call a worker for the rest of the card, as soon
     as it is known that there is more. `breath` is how many seconds the devices that are online may
-    have to acknowledge a frame, so that they need no row."""
-    part = take(card)
+    have to acknowledge a frame, so that they need no row. `left`: what a worker left when it died
+    comes first."""
+    part = take(card, left=left)
     if part is None:
         return False
     if call_others and not part.is_last:
         call_others()
-    if part.rows:
+    try:
         tell(part, breath)
+    except Exception:  # whatever is wrong with this card must not make the others wait
+        CardUpdate.objects.filter(pk=part.update.pk).update(served_at=timezone.now())
+        raise
     if end(part) and call_others:
         call_others()
     return True
@@ -87,11 +93,11 @@ def run_all() -> None:
 # Taking something to do
 
 
-def take(card: UUID | None = None) -> Part | None:
+def take(card: UUID | None = None, *, left: bool = False) -> Part | None:
     """Without a card, also what died workers left: when there is nothing else, and now and then."""
     if card:
         return whole(card) or cut(card)
-    if next(turns) % 10 == 0:
+    if left or next(turns) % 10 == 0:
         return take_up() or whole() or cut()
     return whole() or cut() or take_up()
 
@@ -197,6 +203,8 @@ def tell(part: Part, breath: float = 0.0) -> None:
 
     What has been acknowledged by then is not written: a breath is worth it where it is about many,
     but not for each of many chunks."""
+    if not part.rows:
+        return
     concerned: dict[str, QuerySet[Binding]] = {"holder": part.bindings()}
     changed: list[Binding] = []
     if any(row.rev > part.update.done_rev for row in part.rows):

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -108,6 +109,10 @@ class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
             # Whoever saves a card must not wait for a Redis that is away, nor each of the next.
             self.silent_until, self.has_failed = time.monotonic() + SOON, True
             logger.warning("Redis is away, what is new is heard late: %s", error)
+            # Nor must those who did not hear wait until there is something else to say.
+            again = threading.Timer(1.5 * SOON, self.publish, ([], event))
+            again.daemon = True
+            again.start()
 
     async def listen(self) -> None:
         """Redis may go and come back; the group MISSED is told each time."""

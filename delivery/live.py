@@ -91,6 +91,9 @@ async def keep_up() -> None:
             before, owed = owed, await in_thread(debts, list(open_devices.values()))
         except Exception:  # as above
             logger.exception("Looking for what was not acknowledged failed")
+            if at_once:
+                missed.set()
+            await asyncio.sleep(LOOK_EVERY)
             continue
         late = owed if at_once else owed & before
         layer().hand_out({device_group(device) for device, _message in late}, {"drain": True})
@@ -99,9 +102,10 @@ async def keep_up() -> None:
 def debts(devices: list[UUID]) -> set[Debt]:
     """Of each of these devices that has something to acknowledge, or soon will: the device and the
     first of its messages."""
+    unsettled = mailbox.unsettled(devices)  # first: what is done by now is in the rows
     pending = OfflineMessage.objects.pending().filter(device__in=devices)
     first = set(pending.values_list("device").annotate(first=Min("pk")))
-    return first | {(device, None) for device in mailbox.unsettled(devices)}
+    return first | {(device, None) for device in unsettled}
 
 
 def signed_out_groups() -> list[str]:

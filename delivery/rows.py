@@ -124,6 +124,7 @@ def known(subject: str) -> Coalesce:
     return Coalesce(Subquery(there.values(newest=Greatest("rev", "acknowledged_rev"))), -1)
 
 
+@again_if_deadlocked
 def prompt(bindings: QuerySet[Binding], side: str, reachable: Q, due_at: Any) -> None:
     """Every device on this side that a push service reaches is due then, if not sooner."""
     people = bindings.order_by().values(PERSON[side])
@@ -155,6 +156,7 @@ def fill(devices: Sequence[Device]) -> None:
             fill_one(device)
 
 
+@again_if_deadlocked
 @transaction.atomic
 def fill_one(device: Device) -> None:
     write_messages(

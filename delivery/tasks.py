@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from delivery import fanout, prompts, retention
+from delivery import engine, fanout, prompts, retention
 from delivery.models import CardUpdate, Chunk, Mailbox
 
 BREATH = 0.1  # seconds
@@ -20,8 +20,9 @@ BATCH = timedelta(seconds=10)  # that one task prompts devices before it lets ot
 def fan_out(card: str | None = None) -> None:
     """Do what is due for a card, or one chunk of it, and let any worker have the next meanwhile.
     Without a card: what died workers left."""
+    named = UUID(card) if card else None
     fanout.run_one(
-        UUID(card) if card else None, call_others=lambda: fan_out.delay(card), breath=BREATH
+        named, call_others=lambda: engine.call_celery(named), breath=BREATH, left=named is None
     )
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import kombu.exceptions
 import pytest
 from django.db import OperationalError, connection, models, transaction
 from django.utils import timezone
@@ -209,7 +210,7 @@ def test_the_sweep_calls_for_what_was_forgotten_and_not_again_at_once(
 
 
 def test_the_sweep_calls_for_what_died_workers_left(
-    big: Card, wire: RecordingLayer, called: list[Any]
+    big: Card, bob_card: Card, wire: RecordingLayer, called: list[Any]
 ) -> None:
     assert fanout.take(big.pk)
     tasks.sweep()
@@ -218,9 +219,10 @@ def test_the_sweep_calls_for_what_died_workers_left(
     tasks.sweep()
     assert called == [None]
     left = Chunk.objects.get()
-    fanout.turns = count()  # it is the turn of what died workers left
+    fanout.turns = count(1)  # it is the turn of what is due
     tasks.fan_out()
     assert not Chunk.objects.filter(pk=left.pk).exists()
+    assert CardUpdate.objects.due().filter(card=bob_card).exists()
 
 
 def test_a_task_does_its_own_card(
@@ -240,6 +242,37 @@ def test_a_task_of_a_big_card_calls_for_the_rest(
     tasks.fan_out(str(big.pk))
     assert called == [str(big.pk)]
     assert not CardUpdate.objects.filter(card=big).due().exists()
+
+
+def test_a_task_does_what_it_has_taken_while_the_broker_is_away(
+    big: Card, wire: RecordingLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(card: str | None) -> None:
+        raise kombu.exceptions.OperationalError("the broker is away")
+
+    monkeypatch.setattr(tasks.fan_out, "delay", away)
+    monkeypatch.setattr(engine, "_quiet_until", 0.0)
+    tasks.fan_out(str(big.pk))
+    assert not Chunk.objects.exists()
+    assert CardUpdate.objects.filter(card=big).due().exists()  # the sweep finds the rest
+
+
+def test_a_card_that_cannot_be_told_of_does_not_make_others_wait(
+    held: Binding, bob_card: Card, wire: RecordingLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(views: Any, rows: Any) -> None:
+        if any(view.card_id == held.card_id for view in views.values()):
+            raise ZeroDivisionError
+
+    fanout.run_all()
+    change(held.card, tel="+43 1 999")
+    change(bob_card, email="new@example.org")
+    monkeypatch.setattr(fanout, "publish_cards", publish)
+    fanout.turns = count(1)
+    with pytest.raises(ZeroDivisionError):
+        fanout.run_one()
+    assert fanout.run_one()
+    assert [update.card_id for update in CardUpdate.objects.due()] == [held.card_id]
 
 
 @pytest.mark.django_db(transaction=True)

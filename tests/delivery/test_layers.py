@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from redis import RedisError
 
 from accounts.models import User
 from bindings.models import Binding
-from delivery import fanout, live
+from delivery import fanout, live, mailbox
 from delivery.layers import MISSED, LocalLayer, RedisLayer
-from tests.conftest import RecordingLayer, change, make_device
+from tests.conftest import RecordingLayer, catch_up, change, make_device
 from tests.delivery.test_socket import OURS, all_stored, browser, opened
 from tests.servers import free_port, running_redis
 
@@ -98,6 +99,23 @@ async def test_a_redis_that_is_not_there_is_no_error(caplog: pytest.LogCaptureFi
     assert caplog.text.count("Redis is away") == 1  # the second does not even try
 
 
+async def test_whoever_did_not_hear_is_told_so_when_nothing_else_is_said(
+    redis: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed: Events = []
+    async with listening(redis, **{MISSED: missed}):
+        missed.clear()
+        layer = RedisLayer([redis], "test")
+        with monkeypatch.context() as patch:
+            patch.setattr(layer.teller, "publish", failing)
+            layer.publish(["bob"], {"text": "lost"})
+        await until(lambda: missed)
+
+
+def failing(*_args: Any) -> None:
+    raise RedisError
+
+
 # What was lost
 
 
@@ -133,6 +151,46 @@ async def test_what_an_open_socket_did_not_hear_comes_by_itself(
         await all_stored(device)
         await asyncio.sleep(0.5)  # more looks, and nothing is owed
         assert await peer.receive_nothing()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_is_missed_is_looked_for_again_when_the_look_fails(
+    deaf: LocalLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "LOOK_EVERY", 0.01)
+    found = asyncio.Event()
+    loop, looks = asyncio.get_running_loop(), iter([ZeroDivisionError, None])
+
+    def debts(devices: list[Any]) -> set[Any]:
+        if error := next(looks):
+            raise error
+        loop.call_soon_threadsafe(found.set)
+        return set()
+
+    monkeypatch.setattr(live, "debts", debts)
+    task = asyncio.create_task(live.keep_up())
+    await asyncio.sleep(0)
+    deaf.hand_out([MISSED], {"missed": True})
+    await asyncio.wait_for(found.wait(), 5)
+    task.cancel()
+
+
+def test_what_ends_between_two_looks_is_seen(
+    deaf: LocalLayer, held: Binding, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either as a row, or as a card that is still to be fanned out."""
+    device = make_device(bob)
+    fanout.run_all()
+    catch_up(device)
+    change(held.card, tel="+43 1 999")
+    unsettled = mailbox.unsettled
+
+    def late(devices: Any) -> Any:
+        fanout.run_all()
+        return unsettled(devices)
+
+    monkeypatch.setattr(mailbox, "unsettled", late)
+    assert {each for each, _message in live.debts([device.pk])} == {device.pk}
 
 
 @pytest.mark.django_db(transaction=True)

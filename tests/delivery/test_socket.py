@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -187,6 +187,22 @@ async def test_a_device_that_comes_between_a_frame_and_its_row_gets_the_change(
         frame = await peer.frame()
         assert frame["view"]["properties"][0]["value"] == "+43 1 999"
     await fanned_out
+
+
+async def test_what_is_long_in_coming_is_looked_for_less_and_less(
+    phone: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumers, "SETTLING", 0.02)
+    looks: list[int] = []
+
+    def never_settled(devices: Iterable[Any]) -> set[Any]:
+        looks.append(1)
+        return set(devices)
+
+    monkeypatch.setattr(mailbox, "unsettled", never_settled)
+    async with opened(token(phone)):
+        await asyncio.sleep(0.5)  # six looks, where there would be twenty-five
+    assert 1 < len(looks) < 8
 
 
 async def test_what_is_not_acknowledged_comes_again(phone: Device) -> None:
