@@ -178,9 +178,9 @@ class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
 class DeviceAdmin(ReadOnlyAdmin[Device]):
     people = ("user",)
     list_display = ("shown_name", "person", "platform", "last_seen_at", "revoked_at")
-    list_filter = ("platform", ("revoked_at", HappenedFilter), "last_seen_at")
+    list_filter = ("platform", ("revoked_at", HappenedFilter), "created_at")
     list_select_related = ("user",)
-    ordering = ("-last_seen_at",)
+    ordering = ("-created_at",)
     fields = (
         "id",
         "person",

@@ -91,6 +91,16 @@ class User(AbstractBaseUser, PermissionsMixin):
                 condition=models.Q(email=Lower("email")), name="user_email_is_lower_case"
             )
         ]
+        # The few that staff look for. For names there is one more, on PostgreSQL (migration 0007).
+        indexes = [
+            models.Index(fields=["email"], condition=models.Q(is_staff=True), name="user_staff"),
+            models.Index(
+                fields=["email"], condition=models.Q(is_superuser=True), name="user_superusers"
+            ),
+            models.Index(
+                fields=["email"], condition=models.Q(is_active=False), name="user_shut_out"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.email}>"
@@ -183,7 +193,9 @@ class Device(models.Model):
                 fields=["revoked_at"],
                 condition=models.Q(revoked_at__isnull=False),
                 name="device_revoked",
-            )
+            ),
+            models.Index(fields=["-created_at"], name="device_newest"),
+            models.Index(fields=["platform", "-created_at"], name="device_by_platform"),
         ]
 
     def __str__(self) -> str:

@@ -109,16 +109,14 @@ class StaffAdmin(admin.ModelAdmin[Row]):
         return (queryset.filter(self.found_by(term)) if term else queryset), False
 
     def found_by(self, term: str) -> Q:
-        """The people are looked for first, and what is theirs apart for each way: a join with an
-        OR in it reads every row."""
+        """The people are looked for first, and what is theirs apart for each way, as are the rows
+        with that id: an OR reads every row."""
         people = people_like(term)
-        found = Q(pk__in=[])
-        for path in self.people:
-            of_them = self.model._default_manager.filter(**{f"{path}__in": people})
-            found |= Q(pk__in=of_them.values("pk"))
-        for column in self.ids:
-            found |= self.with_id(column, term)
-        return found
+        ways = [Q(**{f"{path}__in": people}) for path in self.people]
+        ways += [self.with_id(column, term) for column in self.ids]
+        rows = self.model._default_manager.order_by()
+        found = [rows.filter(way).values("pk") for way in ways]
+        return Q(pk__in=found[0].union(*found[1:]))
 
     def with_id(self, column: str, term: str) -> Q:
         field = cast("Field[Any, Any]", self.opts.get_field(column))

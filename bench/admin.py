@@ -1,5 +1,6 @@
 """`python -m bench.admin PEOPLE`: the admin's pages with so many people, three times as many
-bindings and five times as many offline messages, in the database of the environment (PostgreSQL).
+bindings and five times as many offline messages, in the database of the environment (PostgreSQL);
+one that is filled already is only looked at.
 
 The rows are copies of a few real ones, made by the database itself. Each list is opened, narrowed
 by each of its filters, searched by how an address begins and by an id; each change page is opened.
@@ -76,16 +77,22 @@ def fill(people: int) -> None:
     fanout.run_all()
     message = OfflineMessage.objects.get(binding=binding, device=device)
     base, first_view = User.objects.latest("pk").pk, View.objects.latest("pk").pk
-    ago = "now() - n * interval '10 seconds'"
+    ago = f"now() - ({5 * people} - n) * interval '2 seconds'"  # in the order of their ids
+    door = "(ARRAY['web', 'api', 'admin', 'import', 'server'])[1 + n %% 5]"
+    platform = "(ARRAY['android', 'ios', 'desktop'])[1 + n %% 3]"
     around = f"1 + (n - 1) %% {people}"  # from 1 to `people`, again and again
     next_one = f"1 + (n - 1 + 7 * (1 + (n - 1) / {people})) %% {people}"
     someone = {"username": "'u' || n", "email": "'u' || n || '@example.org'"}
     copies(owner, people, id=f"{base} + n", **someone, joined_at=ago)
-    copies(card, people, id=uuid_of("card"), owner_id=f"{base} + n", changed_at=ago)
-    copies(card.revisions.get(), people, card_id=uuid_of("card"), changed_at=ago)
+    copies(
+        card, people, id=uuid_of("card"), owner_id=f"{base} + n", changed_at=ago, changed_via=door
+    )
+    changed = {"changed_at": ago, "changed_via": door}
+    copies(card.revisions.get(), people, card_id=uuid_of("card"), **changed)
     copies(view, people, id=f"{first_view} + n", card_id=uuid_of("card"))
     hashes = {"identifier_hash": "'i' || n", "token_hash": "'t' || n"}
-    copies(device, people, id=uuid_of("device"), user_id=f"{base} + n", **hashes, last_seen_at=ago)
+    kinds = {"platform": platform, "created_at": ago, "last_seen_at": ago}
+    copies(device, people, id=uuid_of("device"), user_id=f"{base} + n", **hashes, **kinds)
     copies(CardUpdate.objects.get(card=card), people, card_id=uuid_of("card"))
     if mailbox := Mailbox.objects.first():
         copies(mailbox, people, device_id=uuid_of("device"))
@@ -138,10 +145,12 @@ def filters(model_admin: Any, address: str) -> Iterator[str]:
 
 
 def run(people: int, out: TextIO) -> None:
-    staff = User.objects.create_superuser("staff@example.org", "x", name="Staff")
-    began = time.monotonic()
-    fill(people)
-    print(f"{people:,} people made in {time.monotonic() - began:.0f} s", file=out, flush=True)
+    if not User.objects.exists():
+        User.objects.create_superuser("staff@example.org", "x", name="Staff")
+        began = time.monotonic()
+        fill(people)
+        print(f"{people:,} people made in {time.monotonic() - began:.0f} s", file=out, flush=True)
+    staff = User.objects.get(is_superuser=True)
     browser, slow = Client(), 0
     browser.force_login(staff)
     with override_settings(ALLOWED_HOSTS=["*"], STORAGES=PLAIN, DEBUG=False):

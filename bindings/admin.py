@@ -84,7 +84,7 @@ class BindingStateFilter(admin.SimpleListFilter):
             case "active":
                 return queryset.filter(ended_at=None)
             case by:
-                return queryset.filter(ended_by=by)
+                return queryset.filter(ended_by=by, ended_at__isnull=False)
 
 
 @admin.register(Binding)

@@ -90,6 +90,12 @@ class Binding(models.Model):
             models.Index(fields=["card", "rev"], name="binding_changed"),
             models.Index(fields=["card", "id"], name="binding_to_fan_out"),
             models.Index(fields=["holder", "-created_at"], name="binding_by_holder"),
+            models.Index(fields=["-created_at"], name="binding_newest"),
+            models.Index(
+                fields=["ended_by", "-created_at"],
+                condition=Q(ended_at__isnull=False),
+                name="binding_ended",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -165,7 +165,15 @@ class Card(Content):
             ("see_whole", "Can see all that is on cards, and who sees what"),
             *((f"see_{name}", f"Can see {name} on cards") for name in SEEN_BY_NAME),
         ]
-        indexes = [models.Index(fields=["owner", "-created_at"], name="card_by_owner")]
+        indexes = [
+            models.Index(fields=["owner", "-created_at"], name="card_by_owner"),
+            models.Index(fields=["-changed_at"], name="card_last_changed"),
+            models.Index(
+                fields=["retired_at"],
+                condition=models.Q(retired_at__isnull=False),
+                name="card_retired",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=models.Q(rev__gt=0), name="card_rev_is_positive")
         ]

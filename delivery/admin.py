@@ -108,7 +108,7 @@ class OfflineMessageAdmin(OfDeviceAdmin):
         "rev",
         "acknowledged_rev",
     )
-    list_filter = (PendingFilter, "device__platform", "created_at")
+    list_filter = (PendingFilter, "device__platform")
     list_select_related = (
         "device__user",
         "binding__card__owner",
