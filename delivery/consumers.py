@@ -69,7 +69,7 @@ async def store(taken: list[tuple["DeviceSocket", messages.Acks]]) -> None:
     told = {(subject, rev) for subject, rev in devices if said.get(subject, 0) >= rev}
     try:
         await in_thread(mailbox.hear, devices, told)
-    except Exception:  # whoever is not told that it is stored says it again
+    except Exception:  # whoever is closed comes back, is told again what is pending, and says it
         logger.exception("Acknowledgements could not be stored")
         for socket, _acks in taken:
             socket.end(FAILED)

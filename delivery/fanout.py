@@ -1,4 +1,5 @@
-"""Fan-out: from a card's CardUpdate to a frame and a row for every device that must follow.
+"""Fan-out: from a card's CardUpdate to a frame for every device that must follow, and a row for
+each that has not acknowledged it at once.
 
 `run_one` does a card with few holders, or one chunk of a card with many; those take turns. Any
 number of workers may call it: threads of the embedded product, tasks in a larger one. Truth is in
@@ -41,7 +42,7 @@ class Row(NamedTuple):
 
 class Part(NamedTuple):
     """What a worker has taken: a chunk, or all of a card that has no need of chunks; and what it
-    takes to do it. Its bindings are found again in this range, as they were when it was taken."""
+    takes to do it. Its bindings are found again in this range, and those that were made since."""
 
     update: CardUpdate
     views: Views
@@ -205,16 +206,16 @@ def tell(part: Part, breath: float = 0.0) -> None:
     but not for each of many chunks."""
     if not part.rows:
         return
-    concerned: dict[str, QuerySet[Binding]] = {"holder": part.bindings()}
+    sides: dict[str, QuerySet[Binding]] = {"holder": part.bindings()}
     changed: list[Binding] = []
     if any(row.rev > part.update.done_rev for row in part.rows):
-        concerned["owner"] = ours = part.bindings().filter(rev__gt=part.update.done_rev)
+        sides["owner"] = ours = part.bindings().filter(rev__gt=part.update.done_rev)
         changed += ours.complete()
     told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
     publish_cards(part.views, [row for row in part.rows if row.binding not in told])
     if waits := bool(breath) and part.chunk is None and len(part.rows) >= MANY:
         time.sleep(breath)
-    write_rows(concerned, heard=waits)
+    write_rows(sides, mostly_has=waits)
     publish_bindings(changed, told)
 
 
@@ -227,11 +228,11 @@ def publish_cards(views: Views, rows: list[Row]) -> None:
         live.publish(holders[pk], messages.of_view(views[pk].card, views[pk]))
 
 
-def write_rows(told: dict[str, QuerySet[Binding]], *, heard: bool = False) -> None:
+def write_rows(sides: dict[str, QuerySet[Binding]], *, mostly_has: bool = False) -> None:
     """What every device of the holders of these bindings, or of their owners, must have. Whether
-    most of them had the time to say so."""
-    for side, those in told.items():
-        rows.must_have(those, side, mostly_has=heard)
+    most of them had the time to say that they have it."""
+    for side, those in sides.items():
+        rows.must_have(those, side, mostly_has=mostly_has)
         if prompts.configured():
             due_at = timezone.now() + settings.PROMPT_GRACE
             rows.prompt(those, side, prompts.reachable(), due_at)

@@ -16,7 +16,7 @@ from bindings.models import Binding
 from cards.models import Card
 
 LEASE = timedelta(seconds=10)  # many times what a chunk takes
-PATIENCE = timedelta(seconds=3)  # the same for a card with few holders
+PATIENCE = timedelta(seconds=3)  # until a card that nobody has taken counts as forgotten
 
 
 class OfflineMessageQuerySet(models.QuerySet["OfflineMessage"]):

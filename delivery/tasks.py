@@ -1,6 +1,7 @@
 """The production engine: tasks that any worker on any machine takes, and that call the same
 functions as the threads of the embedded one. A task that is lost, repeated or late does no harm:
-what is to be done is in the rows, and the sweep looks for it every two seconds."""
+what is to be done is in the rows, and the sweep, which beat asks for every two seconds, calls for
+what nobody has done for three. Queues, threads and beat are set up in cardsite/settings.py."""
 
 from datetime import timedelta
 from uuid import UUID
