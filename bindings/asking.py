@@ -1,22 +1,27 @@
 """Pages for those who are asked before a change is applied: the choice for all cards, and the two
 answers. The choice for one card is with its notes (bindings/forms.py)."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from bindings import keeping
 from bindings.access import held_by
-from bindings.forms import AskingForm, RevForm
+from bindings.forms import AskingForm, SeenForm
 from bindings.models import Binding
-from bindings.views import gone_is_not_found
+from bindings.views import PAGE, gone_is_not_found
 from cards.access import user_of
+
+TAKEN_OVER = gettext_lazy("Taken over. Your devices change their copies.")
 
 
 @login_required
@@ -36,32 +41,57 @@ def asking(request: HttpRequest) -> HttpResponse:
 @require_POST
 def take_over(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What the page showed, and nothing that has come since."""
-    binding, rev = answered(request, pk)
-    with gone_is_not_found():
-        try:
-            keeping.keep(binding, {"approved_rev": rev})
-        except ValidationError as error:
-            raise BadRequest from error
-    messages.success(request, _("Taken over. Your devices change their copies."))
+    binding = get_object_or_404(held_by(user_of(request)), pk=pk)
+    take(binding, seen(pk, request.POST.get("rev")).rev)
+    messages.success(request, TAKEN_OVER)
     return back(request, binding)
 
 
 @login_required
 @require_POST
+@transaction.atomic
+def take_all_over(request: HttpRequest) -> HttpResponse:
+    """All that the page listed, each as it was then. What has been taken back since is left out."""
+    pairs = [each.partition(" ") for each in request.POST.getlist("seen")[:PAGE]]
+    revs = dict(seen(pk, rev) for pk, _space, rev in pairs)
+    held = held_by(user_of(request)).in_bulk(revs)
+    if not held:
+        raise Http404
+    for pk in sorted(held):
+        take(held[pk], revs[pk])
+    messages.success(request, TAKEN_OVER)
+    return redirect("held")
+
+
+@login_required
+@require_POST
 def put_off(request: HttpRequest, pk: UUID) -> HttpResponse:
-    binding, rev = answered(request, pk)
-    keeping.put_off(binding, rev)
+    binding = get_object_or_404(held_by(user_of(request)), pk=pk)
+    keeping.put_off(binding, seen(pk, request.POST.get("rev")).rev)
     messages.success(request, _("It waits. Your devices keep the card as it was."))
     return back(request, binding)
 
 
-def answered(request: HttpRequest, pk: UUID) -> tuple[Binding, int]:
-    """What the answer is about: the card, and up to which rev its holder has seen it."""
-    binding = get_object_or_404(held_by(user_of(request)), pk=pk)
-    form = RevForm(request.POST)
+class Seen(NamedTuple):
+    """Up to which rev somebody has seen a card that they hold."""
+
+    binding: UUID
+    rev: int
+
+
+def seen(pk: object, rev: object) -> Seen:
+    form = SeenForm({"binding": pk, "rev": rev})
     if not form.is_valid():
         raise BadRequest
-    return binding, form.cleaned_data["rev"]
+    return Seen(**form.cleaned_data)
+
+
+def take(binding: Binding, rev: int) -> None:
+    with gone_is_not_found():
+        try:
+            keeping.keep(binding, {"approved_rev": rev})
+        except ValidationError as error:
+            raise BadRequest from error
 
 
 def back(request: HttpRequest, binding: Binding) -> HttpResponse:

@@ -175,9 +175,10 @@ class AskingForm(forms.Form):
     )
 
 
-class RevForm(forms.Form):
-    """Up to which revision somebody has seen a card."""
+class SeenForm(forms.Form):
+    """Up to which revision somebody has seen a card that they hold."""
 
+    binding = forms.UUIDField()
     rev = forms.IntegerField(min_value=1, max_value=2**63 - 1)
 
 

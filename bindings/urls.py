@@ -16,6 +16,7 @@ urlpatterns = [
     path("held/<uuid:pk>/", views.held_card, name="held-card"),
     path("held/<uuid:pk>/row/", views.held_row, name="held-row"),
     path("held/<uuid:pk>/card.vcf", views.held_vcf, name="held-vcf"),
+    path("held/take-over/", asking.take_all_over, name="take-all-over"),
     path("held/<uuid:pk>/take-over/", asking.take_over, name="take-over"),
     path("held/<uuid:pk>/put-off/", asking.put_off, name="put-off"),
     path("held/<uuid:pk>/leave/", views.leave, name="leave"),

@@ -107,21 +107,34 @@ def test_a_change_that_was_undone_differs_in_nothing(waiting: Binding) -> None:
 
 
 def test_what_other_circles_saw_is_not_told(asked: Binding, family: Circle) -> None:
+    card = Card.objects.get(pk=asked.card_id)
+    card.properties[1]["value"] = "+43 664 999"
+    card.save()
     exchange.regrant(asked, [str(family.pk)])
     assert now(asked).waits
     assert keeping.unapproved(now(asked)) == []
 
 
+def show_note_to(card: Card, *circles: str) -> None:
+    card.refresh_from_db()
+    card.properties[2]["circles"] = [*circles]
+    card.save()
+
+
 def test_circles_that_show_the_same_do_not_wait(asked: Binding, alice: User) -> None:
-    alike = Circle.objects.create(owner=alice, name="Alike")
-    dora = bind(asked.card, make_person("dora", "Dora"), str(alike.pk))
-    change(asked.card, tel="+43 1 222")
-    change(asked.card, tel="+43 1 111")
-    keeping.keep(asked, {"approved_rev": now(asked).followed_rev})
-    exchange.regrant(asked, [str(alike.pk)])
-    assert not now(asked).waits
-    exchange.drop_circle(alike)
-    assert not now(asked).waits and now(dora).is_active
+    """Whatever the revs at which they came to show it."""
+    circle = Circle.objects.create(owner=alice, name="Alike")
+    bind(asked.card, make_person("dora", "Dora"), str(circle.pk))
+    show_note_to(asked.card, str(circle.pk))
+    show_note_to(asked.card)
+    exchange.regrant(asked, [str(circle.pk)])
+    assert now(asked).view.rev > asked.approved_rev and not now(asked).waits
+    show_note_to(asked.card, str(circle.pk))
+    before = now(asked).followed_rev
+    keeping.keep(asked, {"approved_rev": before})
+    show_note_to(asked.card, "*")
+    exchange.drop_circle(circle)
+    assert now(asked).view.rev > before and not now(asked).waits
 
 
 # The choice for all cards
@@ -138,6 +151,13 @@ def test_the_choice_for_all_does_not_touch_what_was_chosen_for_one(
     assert list(Binding.objects.waiting()) == [held]
     keeping.ask_about_all(bob, False)
     assert not Binding.objects.waiting().exists()
+
+
+def test_what_waits_is_not_taken_over_by_asking_about_all(waiting: Binding, bob: User) -> None:
+    keeping.ask_about_all(bob, True)
+    assert list(Binding.objects.waiting()) == [waiting]
+    keeping.ask_about_all(bob, False)
+    assert list(Binding.objects.waiting()) == [waiting]
 
 
 def test_asking_about_all_begins_with_what_was_applied(held: Binding, bob: User) -> None:
@@ -243,6 +263,42 @@ def test_the_list_says_what_waits_and_shows_only_that(
     assert text(browser.get(reverse("held"))).count("Changed, not taken over") == 1
     narrowed = text(browser.get(reverse("held"), {"waiting": "1"}))
     assert "Alice Example" in narrowed and "Other card" not in narrowed
+
+
+def test_all_that_is_listed_is_taken_over_as_it_was_listed(
+    waiting: Binding, alice: User, bob: User, charlie: User, web: Web
+) -> None:
+    other = bind(make_card(alice, prop("tel", "1", "*"), fn="Other card"), bob)
+    keeping.keep(other, {"asks": True})
+    change(other.card, tel="2")
+    browser, url = web(bob), reverse("take-all-over")
+    page = text(browser.get(reverse("held"), {"waiting": "1"}))
+    seen = re.findall(r'name="seen" value="([^"]+)"', page)
+    assert len(seen) == 2 and "take-all-over" not in text(browser.get(reverse("held")))
+    assert web(charlie).post(url, {"seen": seen}).status_code == 404
+    assert Binding.objects.waiting().count() == 2
+    change(other.card, tel="3")
+    assert browser.post(url, {"seen": seen})["Location"] == reverse("held")
+    assert list(Binding.objects.waiting()) == [other]
+    exchange.revoke(waiting)
+    assert browser.post(url, {"seen": [seen[0], f"{other.pk} {now(other).followed_rev}"]})
+    assert not Binding.objects.waiting().exists()
+
+
+@pytest.mark.parametrize(
+    "seen", ["", "x", "x 1", "{pk}", "{pk} ", "{pk} x", "{pk} 0", "{pk} 1 1", "{pk} 999"]
+)
+def test_a_list_of_garbage_takes_nothing_over(
+    seen: str, waiting: Binding, bob: User, web: Web, client: Client
+) -> None:
+    url, before = reverse("take-all-over"), all_rows()["bindings.Binding"]
+    good = f"{waiting.pk} {waiting.followed_rev}"
+    browser = web(bob)
+    answer = browser.post(url, {"seen": [good, seen.format(pk=waiting.pk)]})
+    assert answer.status_code == 400
+    assert browser.get(url).status_code == 405 and browser.post(url).status_code == 404
+    assert client.post(url)["Location"].startswith(reverse("account_login"))
+    assert all_rows()["bindings.Binding"] == before
 
 
 def test_the_choice_for_all_is_made_on_a_page(
