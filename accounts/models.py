@@ -73,6 +73,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         _("language"), max_length=16, choices=settings.LANGUAGES, default=settings.LANGUAGE_CODE
     )
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    asks_before_applying = models.BooleanField(
+        _("asks before a change is applied"), default=False, db_default=False, editable=False
+    )
     is_staff = models.BooleanField(_("staff"), default=False)
     is_active = models.BooleanField(_("active"), default=True)
     joined_at = models.DateTimeField(_("joined at"), default=timezone.now, editable=False)

@@ -3,12 +3,12 @@
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Circle, User
-from bindings.models import Binding, Block, Invitation, Request
+from bindings.models import Binding, BindingQuerySet, Block, Invitation, Request
 from cards.models import View
 from cards.search import folded, terms
 
 
-def held_by(person: User) -> QuerySet[Binding]:
+def held_by(person: User) -> BindingQuerySet:
     """The bindings through which this person holds others' cards."""
     return Binding.objects.active().complete().filter(holder=person)
 
@@ -62,7 +62,7 @@ def known_to(person: User) -> QuerySet[User]:
 # Among the cards one holds
 
 
-def found(held: QuerySet[Binding], wanted: str) -> QuerySet[Binding]:
+def found(held: BindingQuerySet, wanted: str) -> BindingQuerySet:
     """Those in which all of this is found: on the card as the holder sees it, or in what the
     holder keeps beside it."""
     for term in terms(wanted):
@@ -71,7 +71,7 @@ def found(held: QuerySet[Binding], wanted: str) -> QuerySet[Binding]:
     return held
 
 
-def tagged(held: QuerySet[Binding], tag: str) -> QuerySet[Binding]:
+def tagged(held: BindingQuerySet, tag: str) -> BindingQuerySet:
     """In one way on each database: as JSON is stored in another form in each, they are read."""
     having = [pk for pk, tags in held.exclude(tags=[]).values_list("pk", "tags") if tag in tags]
     return held.filter(pk__in=having)
@@ -83,7 +83,7 @@ def tags_of(person: User) -> list[str]:
     return sorted({tag for tags in lists for tag in tags}, key=folded)
 
 
-def in_circle(held: QuerySet[Binding], person: User, circle: str) -> QuerySet[Binding]:
+def in_circle(held: BindingQuerySet, person: User, circle: str) -> BindingQuerySet:
     """The cards of those whom this person has in the circle."""
     views = View.objects.filter(card__owner=person).values_list("pk", "circles")
     through = [pk for pk, circles in views if circle in circles]

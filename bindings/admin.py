@@ -1,7 +1,8 @@
 """Staff's pages of bindings, of what led to them and of what prevents them.
 
-What a holder keeps private about a card (nickname, note, tags) is not loaded for staff at all; the
-names of circles, and what people write to each other, are for those who may see them.
+What a holder keeps private about a card (nickname, note, tags, whether they are asked before it
+changes) is not loaded for staff at all; the names of circles, and what people write to each other,
+are for those who may see them.
 Erasing a person is here and not with the people, because it ends bindings: accounts knows of none.
 """
 
@@ -29,7 +30,7 @@ from bindings import exchange
 from bindings.models import Binding, Block, Exchange, Guest, Invitation, Request
 from cards.models import PUBLIC
 
-PRIVATE = ("nickname", "note", "tags")
+PRIVATE = ("nickname", "note", "tags", "asks", "approved_rev", "put_off_rev", "private_rev")
 UNSEEN = ("properties", "photo_circles")  # the heavy columns of a card
 
 

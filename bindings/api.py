@@ -21,10 +21,11 @@ from rest_framework.views import APIView
 
 from accounts.idempotency import idempotent
 from accounts.models import Circle, User
-from bindings import exchange
+from bindings import exchange, keeping
 from bindings.access import known_to
 from bindings.models import Binding, Block, Invitation, Request
 from bindings.serializers import (
+    AskingSerializer,
     BindingSerializer,
     BlockSerializer,
     CircleSerializer,
@@ -319,12 +320,19 @@ class BindingView(OwnBindings):
                 "nickname": serializers.CharField(required=False, help_text="as the holder"),
                 "note": serializers.CharField(required=False, help_text="as the holder"),
                 "tags": serializers.ListField(required=False, help_text="as the holder"),
+                "asks": serializers.BooleanField(
+                    required=False, allow_null=True, help_text="as the holder"
+                ),
+                "approved_rev": serializers.IntegerField(
+                    required=False, min_value=1, help_text="as the holder"
+                ),
             },
         ),
         responses={(200, "application/json"): BindingSerializer, **FORMS},
     )
     def patch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
-        """As the owner: the circles. As the holder: nickname, note and tags, which stay private."""
+        """As the owner: the circles. As the holder: nickname, note and tags, whether to be asked
+        before a change is applied, and the rev that was taken over. The owner sees none of it."""
         binding = self.get_object()
         owner = side_of(binding, request) == "owner"
         form_class = OwnerChangeSerializer if owner else HolderChangeSerializer
@@ -388,6 +396,21 @@ class BlockView(generics.DestroyAPIView[Block]):
         return Block.objects.filter(blocker=user_of(self.request))
 
 
+class AskingView(APIView):
+    @extend_schema(responses=AskingSerializer)
+    def get(self, request: HttpRequest) -> Response:
+        """Whether this person is asked before changes of the cards they hold are applied."""
+        return Response({"asks": user_of(request).asks_before_applying})
+
+    @extend_schema(request=AskingSerializer, responses=AskingSerializer)
+    def patch(self, request: HttpRequest) -> Response:
+        """Choose so, but for the cards for which it is chosen otherwise."""
+        form = AskingSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        keeping.ask_about_all(user_of(request), form.validated_data["asks"])
+        return Response(form.validated_data)
+
+
 class EraseView(APIView):
     throttle_scope = "sign-in"
 
@@ -405,6 +428,7 @@ class EraseView(APIView):
 
 
 urlpatterns = [
+    path("me/asking", AskingView.as_view(), name="api-asking"),
     path("me/erase", EraseView.as_view(), name="api-erase"),
     path("circles", CircleListView.as_view(), name="api-circles"),
     path("circles/<uuid:pk>", CircleView.as_view(), name="api-circle"),

@@ -42,7 +42,10 @@ def of(person: User) -> IO[bytes]:
 
 
 def account(person: User) -> Iterable[str]:
-    fields = ("email", "username", "name", "language", "time_zone", "joined_at", "last_login")
+    fields = (
+        *("email", "username", "name", "language", "time_zone", "asks_before_applying"),
+        *("joined_at", "last_login"),
+    )
     yield as_json(
         {
             **{name: getattr(person, name) for name in fields},
@@ -118,9 +121,10 @@ def held_json(person: User) -> Iterable[str]:
 
 def holding(binding: Binding) -> dict[str, Any]:
     """As the holder sees the card, with what they keep beside it."""
-    beside = ("id", "nickname", "note", "tags", "created_at")
+    beside = ("id", "nickname", "note", "tags", "asks", "created_at")
     return {
         **{name: getattr(binding, name) for name in beside},
+        "waits_to_be_taken_over": binding.waits,
         "owner": {"username": binding.card.owner.username, "name": binding.card.owner.name},
         "card": {"id": binding.card_id, **binding.card.visible_to(binding.view.circles)},
     }

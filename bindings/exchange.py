@@ -221,7 +221,12 @@ def _bind(card: Card, holder: User, circles: Iterable[str]) -> tuple[Binding, bo
     card.save()
     view = card.view_for(granted(circles))
     binding = Binding.objects.create(
-        card=card, holder=holder, view=view, rev=card.rev, held_rev=card.rev
+        card=card,
+        holder=holder,
+        view=view,
+        rev=card.rev,
+        held_rev=card.rev,
+        approved_rev=card.rev,
     )
     return binding, True
 
@@ -243,11 +248,13 @@ def regrant(binding: Binding, circles: Iterable[str]) -> Binding:
     if view == before:
         return binding
     card.save()
+    alike = view.digest == before.digest
+    if alike and binding.followed_rev <= binding.approved_rev:
+        binding.approved_rev = max(binding.approved_rev, view.rev)
     binding.view, binding.rev = view, card.rev
     # Where the two look alike, the holder may still have to be told what came through the other.
-    alike = view.digest == before.digest
     binding.held_rev = max(binding.held_rev, before.rev) if alike else card.rev
-    binding.save(update_fields=["view", "rev", "held_rev"])
+    binding.save(update_fields=["view", "rev", "held_rev", "approved_rev"])
     return binding
 
 
@@ -330,10 +337,13 @@ def drop_circle(circle: Circle) -> None:
 
 
 def _move_all(view: View, to: View, rev: int) -> None:
-    """Every holder who saw `view` sees `to` from this rev on, in one statement."""
+    """Every holder who saw `view` sees `to` from this rev on, whatever their number."""
     alike = view.digest == to.digest
     held_rev = Greatest(F("held_rev"), view.rev) if alike else rev
-    view.bindings.filter(ended_at=None).update(view=to, rev=rev, held_rev=held_rev)
+    through = Binding.objects.filter(view=view, ended_at=None)
+    if alike:
+        through.settled().update(approved_rev=Greatest(F("approved_rev"), to.rev))
+    through.update(view=to, rev=rev, held_rev=held_rev)
 
 
 def without_circle(card: Card, circle: str) -> bool:
@@ -359,7 +369,7 @@ def erase(user: User) -> None:
         card.retire()
     # What others noted beside the cards that are gone goes with them.
     Binding.objects.filter(Q(holder=user) | Q(card__owner=user)).update(
-        nickname="", note="", tags=[]
+        nickname="", note="", tags=[], asks=None
     )
     addresses = EmailAddress.objects.filter(user=user).values_list("email", flat=True)
     names = {user.username, user.email, *addresses}
@@ -384,6 +394,7 @@ def empty(user: User) -> None:
     user.email = f"erased-{user.pk}@invalid"
     user.username = f"erased:{user.pk}"
     user.name = ""
+    user.asks_before_applying = False
     user.language, user.time_zone = settings.LANGUAGE_CODE, "UTC"
     user.is_active = user.is_staff = user.is_superuser = False
     user.set_unusable_password()

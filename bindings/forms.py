@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from accounts.models import Circle, User
+from bindings import keeping
 from bindings.models import CODE_LENGTH, Binding
 from cards.access import own_cards
 from cards.forms import CirclesField, circle_choices
@@ -127,14 +128,26 @@ class PrivateForm(forms.ModelForm[Binding]):
         label=_("Tags"), required=False, help_text=_("With commas between, such as work, Vienna")
     )
 
+    asks = forms.TypedChoiceField(
+        label=_("When it changes"),
+        required=False,
+        coerce=lambda chosen: chosen == "yes",
+        empty_value=None,
+    )
+
     class Meta:
         model = Binding
-        fields = ["nickname", "note", "tags"]
+        fields = ["nickname", "note", "tags", "asks"]
         widgets = {"note": forms.Textarea({"rows": 3})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["tags"] = ", ".join(self.instance.tags)
+        self.initial["asks"] = {None: "", True: "yes", False: "no"}[self.instance.asks]
+        is_asked = self.instance.holder.asks_before_applying
+        usual = _("As for all cards: ask me first") if is_asked else _("As for all cards: at once")
+        choices = [("", usual), ("yes", _("Ask me first")), ("no", _("Change my copies at once"))]
+        cast(forms.ChoiceField, self.fields["asks"]).choices = choices
 
     def clean_tags(self) -> list[str]:
         typed = (tag.strip() for tag in self.cleaned_data["tags"].split(","))
@@ -144,10 +157,29 @@ class PrivateForm(forms.ModelForm[Binding]):
         return tags
 
     def save(self, commit: bool = True) -> Binding:
-        """Only these columns: what the owner decides of the binding may be changing meanwhile."""
-        binding: Binding = self.instance
-        binding.save(update_fields=["nickname", "note", "tags"])
-        return binding
+        """Raises Gone."""
+        keeping.keep(self.instance, self.cleaned_data)
+        return self.instance
+
+
+class AskingForm(forms.Form):
+    """For all cards that one holds."""
+
+    asks = forms.BooleanField(
+        label=_("Ask me before a change is applied"),
+        required=False,
+        help_text=_(
+            "Your phones then keep a card in their address books as it was, until you take over "
+            "what changed."
+        ),
+    )
+
+
+class SeenForm(forms.Form):
+    """Up to which revision somebody has seen a card that they hold."""
+
+    binding = forms.UUIDField()
+    rev = forms.IntegerField(min_value=1, max_value=2**63 - 1)
 
 
 class CircleForm(forms.ModelForm[Circle]):

@@ -105,8 +105,9 @@ def take_over(binding: Binding, person: User) -> None:
         exchange.leave(binding)
         return
     card.save()
-    binding.holder, binding.rev, binding.held_rev = person, card.rev, card.rev
-    binding.save(update_fields=["holder", "rev", "held_rev"])
+    binding.holder = person
+    binding.rev = binding.held_rev = binding.approved_rev = card.rev
+    binding.save(update_fields=["holder", "rev", "held_rev", "approved_rev"])
 
 
 def hand_over(card: Card, person: User) -> None:
@@ -117,7 +118,9 @@ def hand_over(card: Card, person: User) -> None:
     card.refresh_from_db()
     card.owner = person
     card.save()
-    Binding.objects.active().filter(card=card).update(rev=card.rev, held_rev=card.rev)
+    holders = Binding.objects.active().filter(card=card)
+    holders.settled().update(approved_rev=card.rev)  # whose it is, is nothing to be asked about
+    holders.update(rev=card.rev, held_rev=card.rev)
 
 
 def be_blocked_by(blockers: Iterable[User], person: User) -> None:

@@ -33,6 +33,19 @@ class BindingQuerySet(models.QuerySet["Binding"]):
     def complete(self) -> Self:
         return self.select_related("card__owner", "holder", "view")
 
+    def behind(self, rev: str) -> Self:
+        """Those that follow a newer rev than the one in this column."""
+        return self.filter(Q(view__rev__gt=F(rev)) | Q(held_rev__gt=F(rev)))
+
+    def settled(self) -> Self:
+        """Those of which nothing would wait, if their holders were asked."""
+        return self.filter(view__rev__lte=F("approved_rev"), held_rev__lte=F("approved_rev"))
+
+    def waiting(self) -> Self:
+        """Those with a change that their holders want to be asked about and have not taken over."""
+        asked = Q(asks=True) | Q(asks=None, holder__asks_before_applying=True)
+        return self.active().filter(asked).behind("approved_rev")
+
 
 class Binding(models.Model):
     """One person holds one card, and follows it through one view.
@@ -40,6 +53,11 @@ class Binding(models.Model):
     `rev` is the card's rev at which this binding last changed; `held_rev` the one at which it
     last changed in a way that the holder may notice. Moving between circles that show the same
     is none of the holder's business.
+
+    Where the holder is asked before a change is applied to the address books of their devices,
+    `approved_rev` is what they have taken over, and `put_off_rev` what they said "not now" to. The
+    devices have the newest in any case. `private_rev` counts the changes of all that the holder
+    keeps private; the owner never hears of them.
     """
 
     class Ended(models.TextChoices):
@@ -60,6 +78,10 @@ class Binding(models.Model):
     nickname = models.CharField(_("nickname"), max_length=200, blank=True)
     note = models.TextField(_("note"), max_length=10_000, blank=True)
     tags = models.JSONField(default=list, blank=True)
+    asks = models.BooleanField(null=True)  # None: as the holder wants it for all cards
+    approved_rev = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
+    put_off_rev = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
+    private_rev = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(_("since"), default=timezone.now, editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True, editable=False)
     ended_by = models.CharField(
@@ -110,6 +132,19 @@ class Binding(models.Model):
         """The rev that the holder's copies must have. What has ended follows nothing any more: a
         removal that grew with the card would win over the same card given again."""
         return self.held_rev if self.ended_at else max(self.view.rev, self.held_rev)
+
+    @property
+    def asks_first(self) -> bool:
+        return self.holder.asks_before_applying if self.asks is None else self.asks
+
+    @property
+    def waits(self) -> bool:
+        """As `waiting()` has it."""
+        return self.is_active and self.asks_first and self.followed_rev > self.approved_rev
+
+    @property
+    def is_put_off(self) -> bool:
+        return self.followed_rev <= self.put_off_rev
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):

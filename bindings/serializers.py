@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request as HttpRequest
 
 from accounts.models import Circle, User
-from bindings import exchange
+from bindings import exchange, keeping
 from bindings.models import Binding, Block, Invitation, Request
 from cards.models import Card
 from cards.serializers import CirclesField, ViewSerializer
@@ -51,6 +51,8 @@ class BindingSerializer(serializers.ModelSerializer[Binding]):
     owner = PersonSerializer(required=False)
     holder = PersonSerializer(required=False)
     circles = CirclesField(required=False)
+    approved_rev = serializers.IntegerField(required=False, allow_null=True)
+    private_rev = serializers.IntegerField(required=False)
 
     class Meta:
         model = Binding
@@ -65,6 +67,9 @@ class BindingSerializer(serializers.ModelSerializer[Binding]):
             "nickname",
             "note",
             "tags",
+            "asks",
+            "approved_rev",
+            "private_rev",
             "created_at",
         ]
 
@@ -96,6 +101,9 @@ class BindingSerializer(serializers.ModelSerializer[Binding]):
             "nickname": binding.nickname,
             "note": binding.note,
             "tags": binding.tags,
+            "asks": binding.asks,
+            "approved_rev": binding.approved_rev if binding.asks_first else None,
+            "private_rev": binding.private_rev,
         }
 
 
@@ -202,17 +210,21 @@ class NewRequestSerializer(OfferSerializer):
 
 class HolderChangeSerializer(serializers.ModelSerializer[Binding]):
     tags = serializers.ListField(child=serializers.CharField(max_length=100), max_length=100)
+    approved_rev = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
 
     class Meta:
         model = Binding
-        fields = ["nickname", "note", "tags"]
+        fields = ["nickname", "note", "tags", "asks", "approved_rev"]
 
     def update(self, binding: Binding, changes: dict[str, Any]) -> Binding:
-        for name, value in changes.items():
-            setattr(binding, name, value)
-        # These columns alone: a revocation since the row was read must not be undone.
-        binding.save(update_fields=[*changes])
+        keeping.keep(binding, changes)
         return binding
+
+
+class AskingSerializer(serializers.Serializer[Any]):
+    """For all cards that one holds."""
+
+    asks = serializers.BooleanField()
 
 
 class OwnerChangeSerializer(serializers.Serializer[Binding]):

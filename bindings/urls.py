@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from bindings import account, invitations, public, views
+from bindings import account, asking, invitations, public, views
 from cards.audience import AudienceForm, PublicForm
 
 urlpatterns = [
     path("account/data/", account.own_data, name="own-data"),
     path("account/data/archive.zip", account.download, name="own-data-archive"),
+    path("account/asking/", asking.asking, name="asking"),
     path("account/erase/", account.erase, name="erase"),
     path("held/", views.held_list, name="held"),
     path("held/export.vcf", views.held_export, {"form": "vcf"}, name="held-export-vcf"),
@@ -15,6 +16,9 @@ urlpatterns = [
     path("held/<uuid:pk>/", views.held_card, name="held-card"),
     path("held/<uuid:pk>/row/", views.held_row, name="held-row"),
     path("held/<uuid:pk>/card.vcf", views.held_vcf, name="held-vcf"),
+    path("held/take-over/", asking.take_all_over, name="take-all-over"),
+    path("held/<uuid:pk>/take-over/", asking.take_over, name="take-over"),
+    path("held/<uuid:pk>/put-off/", asking.put_off, name="put-off"),
     path("held/<uuid:pk>/leave/", views.leave, name="leave"),
     path("cards/new/preview/", views.preview, name="card-new-preview"),
     path("cards/<uuid:pk>/preview/", views.preview, name="card-preview"),

@@ -14,7 +14,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -25,7 +24,7 @@ from django.views.decorators.http import require_POST
 from rest_framework.throttling import ScopedRateThrottle
 
 from accounts.models import Circle, User
-from bindings import exchange, exporting
+from bindings import exchange, exporting, keeping
 from bindings.access import (
     blocks_of,
     circles_of,
@@ -46,7 +45,7 @@ from bindings.forms import (
     OfferForm,
     PrivateForm,
 )
-from bindings.models import Binding
+from bindings.models import Binding, BindingQuerySet
 from cards import history
 from cards.access import base_of, own_card, own_cards, user_of
 from cards.face import Face
@@ -105,12 +104,14 @@ def asked(request: HttpRequest, name: str) -> str:
     return request.GET.get(name, "").replace("\0", "").strip()
 
 
-def narrowed(request: HttpRequest) -> QuerySet[Binding]:
+def narrowed(request: HttpRequest) -> BindingQuerySet:
     """The cards that the address asks for, in its order; all without one."""
     person = user_of(request)
     held = found(held_by(person), asked(request, "q"))
     if tag := asked(request, "tag"):
         held = tagged(held, tag)
+    if asked(request, "waiting"):
+        held = held.waiting()
     if circle := asked(request, "circle"):
         held = in_circle(held, person, circle)
     return held.order_by(*ORDERS.get(asked(request, "sort"), BY_NAME))
@@ -123,12 +124,12 @@ def held_list(request: HttpRequest) -> HttpResponse:
     keys = Paginator(narrowed(request).values_list("pk", flat=True), PAGE)
     page = keys.get_page(request.GET.get("page"))
     held = held_by(person).in_bulk(list(page))
-    choice = {name: asked(request, name) for name in ("q", "tag", "circle", "sort")}
+    choice = {name: asked(request, name) for name in ("q", "tag", "circle", "waiting", "sort")}
     context = {
         "page": page,
         "held": [shown(held[pk]) for pk in page if pk in held],
         "choice": choice,
-        "narrowed": any(choice[name] for name in ("q", "tag", "circle")),
+        "narrowed": any(choice[name] for name in ("q", "tag", "circle", "waiting")),
         "tags": tags_of(person),
         "circles": circles_of(person),
         "waiting": requests_to(person).count(),
@@ -149,11 +150,17 @@ def held_card(request: HttpRequest, pk: UUID) -> HttpResponse:
     binding, face = shown(get_object_or_404(held_by(user_of(request)), pk=pk))
     form = PrivateForm(request.POST or None, instance=binding)
     if form.is_valid():
-        form.save()
+        with gone_is_not_found():
+            form.save()
         messages.success(request, _("Your notes are saved. Only you see them."))
         return redirect("held-card", pk)
-    changes = history.seen_through(binding.card, binding.view.circles, binding.held_rev)
-    context = {"binding": binding, "face": face, "form": form, "changes": changes}
+    context = {
+        "binding": binding,
+        "face": face,
+        "form": form,
+        "changes": history.seen_through(binding.card, binding.view.circles, binding.held_rev),
+        "unapproved": keeping.unapproved(binding) if binding.waits else None,
+    }
     return render(request, "bindings/held_card.html", context)
 
 

@@ -127,14 +127,30 @@ def seen_through(card: Card, circles: Collection[str], since: int) -> list[Chang
     start = card.revisions.filter(rev__lte=since).values_list("rev", flat=True).first() or 0
     revisions = list(card.revisions.filter(rev__gte=start)[:LOOKED_AT])
     views = [revision.visible_to(circles) for revision in revisions]
-    lines = [line for _name, line in named_lines(card.visible_to(circles)["properties"])]
-    now = {card.fn, _("a new picture"), _("Name on the card"), _("Photo")}
-    now |= {line.text for line in lines} | {line.label for line in lines}
+    now = shown_now(card, circles)
     changes = [
         Change(revision.changed_at, [still_seen(each, now) for each in differences(before, after)])
         for revision, after, before in zip(revisions, views, views[1:], strict=False)
     ]
     return [change for change in changes if change.differences][:SHOWN]
+
+
+def since(card: Card, circles: Collection[str], rev: int) -> list[Difference]:
+    """How what those in these circles see of the card differs from what it was at that rev, with
+    as little of what is no longer shown."""
+    then = card.revisions.filter(rev__lte=rev).first()
+    if then is None:
+        return []
+    changed = differences(then.visible_to(circles), card.visible_to(circles))
+    now = shown_now(card, circles)
+    return [still_seen(each, now) for each in changed]
+
+
+def shown_now(card: Card, circles: Collection[str]) -> set[str]:
+    """Every label and every value that they see now."""
+    lines = [line for _name, line in named_lines(card.visible_to(circles)["properties"])]
+    always = {card.fn, _("a new picture"), _("Name on the card"), _("Photo")}
+    return always | {line.text for line in lines} | {line.label for line in lines}
 
 
 def still_seen(each: Difference, now: Collection[str]) -> Difference:

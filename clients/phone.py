@@ -75,8 +75,10 @@ class Message:
 
     @property
     def id(self) -> str:
-        """What the rev is kept and acknowledged under: a card of mine has one for each holder."""
-        return str(self.binding["id"]) if self.binding.get("side") == "owner" else self.card
+        """What the rev is kept and acknowledged under: a card of mine has one for each holder, and
+        what I keep private beside a card that I hold has one of its own."""
+        by_binding = self.kind == "private" or self.binding.get("side") == "owner"
+        return str(self.binding["id"]) if by_binding else self.card
 
 
 def messages(bodies: Iterable[Json], key: str) -> list[Message]:
@@ -84,7 +86,7 @@ def messages(bodies: Iterable[Json], key: str) -> list[Message]:
     return [
         Message(it[key], it["card"], it["rev"], it.get("view"), it.get("binding", {}))
         for it in bodies
-        if it[key] in ("card", "binding", "removed")
+        if it[key] in ("card", "binding", "private", "removed")
     ]
 
 
@@ -123,7 +125,7 @@ def frame_from_xml(text: str) -> Json:
     frame: Json = {"type": local(root), **root.attrib}
     if "rev" in frame:
         frame["rev"] = int(frame["rev"])
-    if frame["type"] == "binding":
+    if frame["type"] in ("binding", "private"):
         frame["binding"] = binding_from_xml(root)
     if (vcard := root.find(f"{VCARD}vcard")) is not None:
         frame["view"] = view_from_xcard(vcard)
@@ -135,7 +137,14 @@ def binding_from_xml(root: ET.Element) -> Json:
     binding |= {local(it): dict(it.attrib) for it in root if local(it) in ("owner", "holder")}
     if binding["side"] == "owner":
         return {**binding, "circles": [it.attrib["id"] for it in root if local(it) == "circle"]}
-    return {**binding, "tags": [it.text or "" for it in root if local(it) == "tag"]}
+    if binding["state"] == "ended":
+        return binding
+    return {
+        **binding,
+        "tags": [it.text or "" for it in root if local(it) == "tag"],
+        "approved_rev": int(binding["approved_rev"]) if "approved_rev" in binding else None,
+        "private_rev": int(binding["private_rev"]),
+    }
 
 
 def view_from_xcard(vcard: ET.Element) -> Json:
@@ -299,6 +308,25 @@ def differences(old: list[str], new: list[str]) -> Iterator[str]:
                 yield f"{label} {before} -> {after}"
 
 
+def without_taken_away(old: list[str], new: list[str]) -> list[str]:
+    """The old lines while the new ones wait, but for those that have no successor: what the owner
+    took off the card is not asked about."""
+    left, kept = [line for line in new if line not in old], []
+    for line in old:
+        after = line if line in new else next((it for it in left if succeeds(it, line)), None)
+        if after in left:
+            left.remove(after)
+        if after is not None:
+            kept.append(line)
+    return kept
+
+
+def succeeds(new: str, old: str) -> bool:
+    """Whether this is what has become of the old line: another value, or another type."""
+    (label, value), (old_label, old_value) = said(new), said(old)
+    return label == old_label or (label.split()[0] == old_label.split()[0] and value == old_value)
+
+
 def title(lines: list[str]) -> str:
     return next((said(it)[1] for it in lines if it.startswith("FN:")), "") or "(no name)"
 
@@ -318,11 +346,34 @@ def file_name(card: str, fn: str) -> str:
 
 @dataclass
 class Entry:
-    """The newest rev of one id. With a file: a held card; else a tombstone or a holder of mine."""
+    """The newest rev of one id. With a file: a held card; else a tombstone, a holder of mine, or
+    the count of what I keep private.
+
+    `waiting` is the card's newest view, for as long as the person has not taken it over.
+    """
 
     rev: int = 0
     file: str = ""
     binding: Json = field(default_factory=dict)
+    waiting: Json = field(default_factory=dict)
+
+    @property
+    def is_asked_about(self) -> bool:
+        approved = self.binding.get("approved_rev")
+        return approved is not None and self.rev > approved
+
+
+# What the person keeps to themselves of a binding; whichever has the larger private_rev is newer.
+PRIVATE = ("nickname", "note", "tags", "approved_rev", "private_rev")
+
+
+def joined(known: Json, new: Json) -> Json:
+    """A binding as it is told, {} if it is not, but nothing private older than what is known."""
+    if new and new["id"] != known.get("id", new["id"]):
+        return new
+    is_older = new.get("private_rev", 0) < known.get("private_rev", 0)
+    private = {name: value for name, value in known.items() if name in PRIVATE}
+    return {**known, **new, **(private if is_older else {})}
 
 
 @dataclass
@@ -377,17 +428,50 @@ class CardFolder:
         known = self.state.entries.get(message.id, Entry())
         if message.rev <= known.rev:
             return None
-        old, new = self.lines(message.id), []
-        entry = Entry(message.rev, binding=message.binding)
+        old = self.lines(message.id)
+        if message.kind == "private":
+            return self._apply_private(message)
+        entry = self.state.entries[message.id] = Entry(message.rev, known.file, message.binding)
         if message.view:
-            new = vcard(message.card, message.view, self.state.server)
-            entry.file = file_name(message.card, message.view["fn"])
-            entry.binding = message.binding or known.binding
-            self._write(entry.file, b"".join(map(folded, new)))
-        if known.file not in ("", entry.file):
+            entry.binding, entry.waiting = joined(known.binding, message.binding), message.view
+            return self._take_over(message.card)
+        if known.file:
             (self.path / known.file).unlink(missing_ok=True)
-        self.state.entries[message.id] = entry
-        return change_in_words(message, old, new)
+            entry.file = ""
+        return end_in_words(message, old)
+
+    def _apply_private(self, message: Message) -> list[str]:
+        self.state.entries[message.id] = Entry(message.rev)
+        entry = self.state.entries.get(message.card, Entry())
+        if entry.file:
+            entry.binding = joined(entry.binding, message.binding)
+        return self._take_over(message.card) if entry.waiting else []
+
+    def _take_over(self, card: str) -> list[str]:
+        """Bring to the card's file as much of what waits as the person wants, or need not be asked
+        about; return it in words. A card that is new here has nothing that could stay as it was."""
+        entry, old = self.state.entries[card], self.lines(card)
+        new = vcard(card, entry.waiting, self.state.server)
+        left = without_taken_away(old, new) if old and entry.is_asked_about else new
+        if asked := [f"{title(old)}: {each}" for each in differences(left, new)]:
+            self._write(entry.file, b"".join(map(folded, left)))
+            gone = [f"{title(old)}: {each}" for each in differences(old, left)]
+            return gone + [f"{each}, when you take it over" for each in asked]
+        known, entry.file, entry.waiting = entry.file, file_name(card, entry.waiting["fn"]), {}
+        self._write(entry.file, b"".join(map(folded, new)))
+        if known not in ("", entry.file):
+            (self.path / known).unlink(missing_ok=True)
+        return card_in_words(entry.rev, old, new)
+
+    def waiting(self) -> dict[str, list[str]]:
+        """By card, what the person is to be asked about, in words."""
+        entries = self.state.entries
+        return {card: self._asked(card) for card, entry in entries.items() if entry.waiting}
+
+    def _asked(self, card: str) -> list[str]:
+        old, view = self.lines(card), self.state.entries[card].waiting
+        new = vcard(card, view, self.state.server)
+        return [f"{title(old)}: {each}" for each in differences(old, new)]
 
     def meet_epoch(self, epoch: str) -> None:
         """A server restored from a backup counts anew: forget the revs, keep the cards."""
@@ -395,6 +479,7 @@ class CardFolder:
             held = {id_: entry for id_, entry in self.state.entries.items() if entry.file}
             for entry in held.values():
                 entry.rev = 0
+                entry.binding.pop("private_rev", None)
             self.state.epoch, self.state.entries = epoch, held
             self.save()
 
@@ -420,15 +505,17 @@ class CardFolder:
             os.close(folder)
 
 
-def change_in_words(message: Message, old: list[str], new: list[str]) -> list[str]:
+def end_in_words(message: Message, old: list[str]) -> list[str]:
     if message.binding.get("side") == "owner":
         holds = "holds" if message.binding["state"] == "active" else "no longer holds"
         return [f"{plain(message.binding['holder']['name'])} {holds} a card of yours"]
-    if not new:
-        return [f"{title(old)}: taken back by the owner"] if old else []
+    return [f"{title(old)}: taken back by the owner"] if old else []
+
+
+def card_in_words(rev: int, old: list[str], new: list[str]) -> list[str]:
     if not old:
-        return [f"{title(new)}: new card (rev {message.rev})"]
-    changes = list(differences(old, new)) or [f"now at rev {message.rev}"]
+        return [f"{title(new)}: new card (rev {rev})"]
+    changes = list(differences(old, new)) or [f"now at rev {rev}"]
     return [f"{title(old)}: {change}" for change in changes]
 
 
@@ -550,6 +637,12 @@ class Phone:
         self.folder.state.token = ""
         self.folder.save()
         return SignedOut("This device was signed out. Give email and password to sign in again.")
+
+    async def take_over(self, card: str) -> None:
+        """Approve of what waits; it is applied when the server tells all devices of it."""
+        entry = self.folder.state.entries[card]
+        approved = {"approved_rev": entry.rev}
+        await self.call("PATCH", f"bindings/{entry.binding['id']}", json=approved)
 
     async def cards(self) -> list[Json]:
         """Return the cards that I own."""
@@ -688,6 +781,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="phone.py", help="the name of this device")
     parser.add_argument("--identifier", default="", help="of this device; else one is made up")
     parser.add_argument("--xml", action="store_true", help="speak XML instead of JSON")
+    parser.add_argument("--approve", action="store_true", help="take over all changes that wait")
     parser.add_argument("--once", action="store_true", help="fetch what is new and stop")
     return parser.parse_args()
 
@@ -707,6 +801,21 @@ async def begin(phone: Phone, chosen: argparse.Namespace) -> None:
         await phone.sign_in(chosen.email, password)
 
 
+async def decide(phone: Phone, chosen: argparse.Namespace) -> None:
+    """Take over what waits: all of it, or what the person at the terminal agrees to."""
+    await phone.sync()
+    for card, words in phone.folder.waiting().items():
+        if chosen.approve or await asyncio.to_thread(agreed, words):
+            with suppress(Refused):  # taken back meanwhile
+                await phone.take_over(card)
+
+
+def agreed(words: list[str]) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input("\n".join([*words, "Take it over? [y/N] "])).strip().lower() in ("y", "yes")
+
+
 async def live(chosen: argparse.Namespace) -> None:
     """Run the app until it is stopped; on iOS until it has done what it was woken for."""
     async with Phone(
@@ -721,6 +830,8 @@ async def live(chosen: argparse.Namespace) -> None:
     ) as phone:
         if not phone.folder.state.token:
             await begin(phone, chosen)
+        if chosen.approve or phone.folder.waiting():
+            await decide(phone, chosen)
         await (phone.wake() if chosen.once or chosen.platform == "ios" else phone.listen())
 
 

@@ -28,7 +28,7 @@ LARGEST_PAGE = 500
 class MessageSerializer(serializers.Serializer[Any]):
     """One piece of news; docs/wire.md has every kind with an example."""
 
-    kind = serializers.ChoiceField(choices=["card", "binding", "removed"])
+    kind = serializers.ChoiceField(choices=["card", "binding", "private", "removed"])
     card = serializers.UUIDField()
     rev = serializers.IntegerField()
     binding = serializers.DictField(required=False)

@@ -9,6 +9,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import User
+from bindings import keeping
 from bindings.access import given_by, held_by
 from bindings.models import Binding
 from cards import history
@@ -18,6 +19,13 @@ from cards.models import Card, CardRevision
 
 LATELY = timedelta(days=30)
 SHOWN = 10
+
+# The time at which a binding's card last changed for its holder.
+CHANGED_AT = Subquery(
+    CardRevision.objects.filter(card=OuterRef("card_id"), rev=OuterRef("view__rev")).values(
+        "changed_at"
+    )
+)
 
 Dated = tuple[datetime, Binding]
 
@@ -31,13 +39,41 @@ class News(NamedTuple):
     differences: list[Difference]
 
 
-def news(person: User) -> list[News]:
-    """The newest that happened to the cards this person holds, and to who holds theirs."""
+class Waiting(NamedTuple):
+    """A change that the person is asked about, and what is different by it."""
+
+    binding: Binding
+    unapproved: list[Difference]
+
+
+class Asked(NamedTuple):
+    """The newest changes that the person is asked about, and how many more wait."""
+
+    now: list[Waiting]
+    more: int
+
+
+NOTHING = Asked([], 0)
+
+
+def asked_about(person: User) -> Asked:
+    """Without those to which they said "not now"; these wait as well."""
+    waiting = held_by(person).waiting()
+    dated = waiting.behind("put_off_rev").annotate(changed_at=CHANGED_AT)
+    newest_first = dated.order_by("-changed_at", "pk")
+    now = [Waiting(each, keeping.unapproved(each)) for each in newest_first[:SHOWN]]
+    return Asked(now, waiting.count() - len(now))
+
+
+def news(person: User, asked: Asked = NOTHING) -> list[News]:
+    """The newest that happened to the cards this person holds, but for the changes that they are
+    asked about, and to who holds theirs."""
     since = timezone.now() - LATELY
     held, given = held_by(person), given_by(person)
+    told = [each.binding.pk for each in asked.now]
     lost = Binding.objects.complete().filter(holder=person, ended_by=Binding.Ended.OWNER)
     happened = {
-        "changed": changed(held, since),
+        "changed": changed(held.exclude(pk__in=told), since),
         "came": newest(held, "created_at", since),
         "gone": newest(lost, "ended_at", since),
         "holder": newest(given, "created_at", since),
@@ -54,8 +90,7 @@ def newest(bindings: QuerySet[Binding], by: str, since: datetime) -> list[Dated]
 
 def changed(held: QuerySet[Binding], since: datetime) -> list[Dated]:
     """Those whose card last changed for them after they got it."""
-    shown = CardRevision.objects.filter(card=OuterRef("card_id"), rev=OuterRef("view__rev"))
-    dated = held.annotate(changed_at=Subquery(shown.values("changed_at")))
+    dated = held.annotate(changed_at=CHANGED_AT)
     return newest(dated.filter(changed_at__gt=F("created_at")), "changed_at", since)
 
 

@@ -18,15 +18,17 @@ from django.db.models import Min
 from django.utils import timezone
 
 from accounts.models import Device, User
+from bindings.models import BindingQuerySet
 from delivery import mailbox
 from delivery.batch import in_thread
 from delivery.layers import MISSED, Sinks
-from delivery.messages import Message, ack_of, json_frame
+from delivery.messages import Message, ack_of, json_frame, private
 from delivery.models import OfflineMessage
 
 LOOK_EVERY = 1.0  # seconds
 BEHIND_EVERY = 600.0  # seconds
 LATELY = timedelta(minutes=2)
+SAID_AT_ONCE = 20  # changes of what a holder keeps private
 
 RESTARTED = 1012  # RFC 6455, section 7.4.1: come back, and see what you missed
 SIGNED_OUT = 4401
@@ -59,6 +61,16 @@ def publish(people: Iterable[int], message: Message) -> None:
     """One text, encoded once, to every open socket of these people."""
     event = {"text": json_frame(message), "owes": ack_of(message)}
     layer().publish(map(user_group, people), event)
+
+
+def publish_private(bindings: BindingQuerySet) -> None:
+    """Tell the holder of these what they have changed of what they keep to themselves. Of many, the
+    devices read it themselves."""
+    changed = list(bindings.complete()[: SAID_AT_ONCE + 1])
+    for binding in changed[:SAID_AT_ONCE]:
+        publish([binding.holder_id], private(binding))
+    if len(changed) > SAID_AT_ONCE:
+        layer().publish([user_group(changed[0].holder_id)], {"drain": True})
 
 
 def sign_out_session(session_key: str) -> None:

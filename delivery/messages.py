@@ -38,6 +38,8 @@ class BadFrame(ValueError):
 
 def of_row(row: OfflineMessage) -> Message:
     """The message for a row read with `complete()`: the newest state, whatever made it pending."""
+    if row.is_private:
+        return private(row.binding)
     if row.for_owner:
         return {**to_owner(row.binding), "rev": max(row.rev, row.binding.rev)}
     if row.binding.is_active and row.binding.held_rev <= row.acknowledged_rev:
@@ -63,15 +65,33 @@ def to_holder(binding: Binding) -> Message:
         **of_view(binding.card, binding.view),
         "kind": "binding",
         "rev": binding.followed_rev,
-        "binding": {
-            "id": str(binding.pk),
-            "side": "holder",
-            "state": "active",
-            "owner": person(binding.card.owner),
-            "nickname": binding.nickname,
-            "note": binding.note,
-            "tags": binding.tags,
-        },
+        "binding": holders_side(binding),
+    }
+
+
+def private(binding: Binding) -> Message:
+    """What the holder's devices are told when the holder has changed what they keep to themselves;
+    of a binding that has ended, nothing but that."""
+    ended = {"id": str(binding.pk), "side": "holder", "state": "ended"}
+    return {
+        "kind": "private",
+        "card": str(binding.card_id),
+        "rev": binding.private_rev,
+        "binding": holders_side(binding) if binding.is_active else ended,
+    }
+
+
+def holders_side(binding: Binding) -> dict[str, Any]:
+    return {
+        "id": str(binding.pk),
+        "side": "holder",
+        "state": "active",
+        "owner": person(binding.card.owner),
+        "nickname": binding.nickname,
+        "note": binding.note,
+        "tags": binding.tags,
+        "approved_rev": binding.approved_rev if binding.asks_first else None,
+        "private_rev": binding.private_rev,
     }
 
 
@@ -94,7 +114,8 @@ def to_owner(binding: Binding) -> Message:
 def ack_of(message: Message) -> tuple[str, int]:
     """What a device acknowledges this message with: (id, rev)."""
     binding = message.get("binding", {})
-    return (binding["id"] if binding.get("side") == "owner" else message["card"], message["rev"])
+    by_binding = binding.get("side") == "owner" or message["kind"] == "private"
+    return (binding["id"] if by_binding else message["card"], message["rev"])
 
 
 def person(user: Any) -> dict[str, str]:
@@ -135,11 +156,11 @@ def card_element(message: Message) -> ET.Element:
 def binding_element(message: Message) -> ET.Element:
     binding = message["binding"]
     element = ET.Element(
-        tag("binding"),
+        tag(message["kind"]),
         {
             "card": message["card"],
             "rev": str(message["rev"]),
-            **{name: value for name, value in binding.items() if isinstance(value, str)},
+            **{name: str(value) for name, value in binding.items() if isinstance(value, str | int)},
         },
     )
     for side in ("owner", "holder"):
@@ -161,7 +182,7 @@ def vcard_element(view: dict[str, Any]) -> ET.Element:
     return xcard.element(of_canonical(properties))
 
 
-XML_FORMS = {"card": card_element, "binding": binding_element}
+XML_FORMS = {"card": card_element, "binding": binding_element, "private": binding_element}
 
 
 def tag(name: str) -> str:

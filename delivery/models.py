@@ -36,7 +36,9 @@ class OfflineMessage(models.Model):
 
     Both numbers only grow, so writes commute: a live frame need not wait for the row, and an
     acknowledgement may come early or twice. `subject` is what the device acknowledges it by: the
-    card where its person holds it, the binding itself where its person owns the card.
+    card where its person holds it, the binding itself where its person owns the card. On the
+    devices of a holder the binding is the subject of what they keep private beside the card, whose
+    revs are a count of its own (`Binding.private_rev`).
     """
 
     # Both are the first column of an index below or of the constraint's.
@@ -70,7 +72,12 @@ class OfflineMessage(models.Model):
 
     @property
     def for_owner(self) -> bool:
-        return self.subject == self.binding_id
+        return self.subject == self.binding_id and not self.is_private
+
+    @property
+    def is_private(self) -> bool:
+        is_holders = self.device.user_id == self.binding.holder_id
+        return self.subject == self.binding_id and is_holders
 
     @property
     def is_pending(self) -> bool:

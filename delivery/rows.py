@@ -29,18 +29,27 @@ FOLLOWED = Case(  # as Binding.followed_rev has it
     When(ended_at=None, then=Greatest(F("view__rev"), F("held_rev"))), default=F("held_rev")
 )
 
-REACHED = (
-    "AND said.rev <= (SELECT cards_card.rev FROM bindings_binding JOIN cards_card "
-    "ON cards_card.id = bindings_binding.card_id "
-    "WHERE bindings_binding.id = delivery_offlinemessage.binding_id)"
+REACHED = (  # as OfflineMessage.is_private has it
+    "AND said.rev <= (SELECT CASE WHEN delivery_offlinemessage.subject = bindings_binding.id "
+    "AND accounts_device.user_id = bindings_binding.holder_id "
+    "THEN bindings_binding.private_rev ELSE cards_card.rev END "
+    "FROM bindings_binding JOIN cards_card ON cards_card.id = bindings_binding.card_id, "
+    "accounts_device WHERE bindings_binding.id = delivery_offlinemessage.binding_id "
+    "AND accounts_device.id = delivery_offlinemessage.device_id)"
 )
 AT_ONCE = 5000  # acknowledgements in one statement; databases bound its parameters
 
 DEADLOCK = "40P01"  # PostgreSQL's appendix A
 TRIES = 5
 
-# The people on either side of a binding, as a path from it.
-PERSON = {"holder": "holder", "owner": "card__owner"}
+# The people on either side of a binding, as a path from it; and what they are told of on each side:
+# the subject and the rev. "private" is what holders keep to themselves.
+PERSON = {"holder": "holder", "owner": "card__owner", "private": "holder"}
+NEWS: dict[str, tuple[str, Any]] = {
+    "holder": ("card_id", FOLLOWED),
+    "owner": ("id", F("rev")),
+    "private": ("id", F("private_rev")),
+}
 
 
 def again_if_deadlocked(write: Callable[P, Out]) -> Callable[P, Out]:
@@ -102,11 +111,11 @@ def write_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: 
 
 @again_if_deadlocked
 def must_have(bindings: QuerySet[Binding], side: str, *, mostly_has: bool = False) -> None:
-    """Every active device on this side ("holder" or "owner") of the bindings must have their
-    rev. Where most have said that they have it, it is cheaper to look for that first than to let
-    each row be locked by a conflict; where few have, it is dearer."""
+    """Every active device on this side of the bindings must have their rev. Where most have said
+    that they have it, it is cheaper to look for that first than to let each row be locked by a
+    conflict; where few have, it is dearer."""
     devices = f"{PERSON[side]}__devices"
-    subject, rev = ("card_id", FOLLOWED) if side == "holder" else ("id", F("rev"))
+    subject, rev = NEWS[side]
     active = {f"{devices}__id__isnull": False, f"{devices}__revoked_at": None}
     theirs = bindings.filter(**active).annotate(to_device=F(f"{devices}__id"))
     if mostly_has:

@@ -13,8 +13,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import devices
+from bindings import keeping
+from bindings.models import BindingQuerySet
 from cards.models import Card
-from delivery import engine, live
+from delivery import engine, live, rows
 from delivery.models import CardUpdate
 
 
@@ -30,6 +32,12 @@ def card_saved(sender: type[Card], instance: Card, raw: bool, **kwargs: Any) -> 
     transaction.on_commit(lambda: engine.wake(instance.pk), robust=True)
 
 
+def private_changed(sender: Any, bindings: BindingQuerySet, **kwargs: Any) -> None:
+    """Only a holder's own devices must know, which are few, so there is no fan-out to wait for."""
+    rows.must_have(bindings, "private")
+    transaction.on_commit(lambda: live.publish_private(bindings), robust=True)
+
+
 def signed_out(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
     if browser := devices.browser_of(request):
         devices.forget(browser)
@@ -39,4 +47,5 @@ def signed_out(sender: Any, request: HttpRequest, **kwargs: Any) -> None:
 
 def connect() -> None:
     post_save.connect(card_saved, sender=Card, dispatch_uid="delivery.card_saved")
+    keeping.private_changed.connect(private_changed, dispatch_uid="delivery.private_changed")
     user_logged_out.connect(signed_out, dispatch_uid="delivery.signed_out")

@@ -15,7 +15,7 @@ from bindings.access import circles_of, given_by, held_by, requests_to
 from cards import history
 from cards.access import own_card, own_cards, user_of
 from delivery import offline, reach, rows
-from delivery.home import news, on_their_way
+from delivery.home import asked_about, news, on_their_way
 
 PAGE = 50  # holders
 ASKING = 5  # people
@@ -26,11 +26,12 @@ SOON, LATER = 2, 10  # seconds until the page looks again
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     person = user_of(request)
-    asking = requests_to(person)
+    asking, asked = requests_to(person), asked_about(person)
     context = {
         "asking": asking[:ASKING],
         "more": max(asking.count() - ASKING, 0),
-        "news": news(person),
+        "asked": asked,
+        "news": news(person, asked),
         "cards": on_their_way(person),
         "has_card": own_cards(person).exists(),
         "holds": held_by(person).exists(),

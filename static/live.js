@@ -52,7 +52,12 @@
   }
 
   function hear(frame) {
-    const on = { card: cardChanged, binding: bindingChanged, removed: cardRemoved }[frame.type];
+    const on = {
+      card: cardChanged,
+      binding: bindingChanged,
+      private: readAll,
+      removed: cardRemoved,
+    }[frame.type];
     if (!on) return;
     on(frame);
     window.dispatchEvent(new Event("news"));

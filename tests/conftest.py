@@ -245,7 +245,8 @@ def pending(device: Device) -> dict[str, tuple[str, int]]:
 def subject_of(message: dict[str, Any]) -> str:
     """What a message is acknowledged by."""
     binding = message.get("binding") or {}
-    return str(binding["id"] if binding.get("side") == "owner" else message["card"])
+    by_binding = binding.get("side") == "owner" or message["kind"] == "private"
+    return str(binding["id"] if by_binding else message["card"])
 
 
 def catch_up(device: Device) -> list[dict[str, Any]]:

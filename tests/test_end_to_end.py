@@ -8,6 +8,7 @@ the iOS one after a prompt from Apple.
 import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ async def online(phone: Phone) -> Any:
 def shows(phone: Phone, text: str) -> bool:
     """Whether a card in the phone's folder has this in it."""
     return any(text in file.read_text() for file in phone.folder.path.glob("*.vcf"))
+
+
+def waits(phone: Phone, card: str) -> bool:
+    return card in phone.folder.waiting()
 
 
 async def until(phone: Phone, text: str, seconds: float = 10) -> None:
@@ -164,3 +169,40 @@ async def test_a_revocation_is_said_at_once_and_nothing_follows(
             await emil.edit(his["id"], his["rev"], {"fn": "Emil Later"})
             await until(dora, "Emil Later")
             assert not list(emil.folder.path.glob("*.vcf"))
+
+
+@pytest.mark.parametrize("xml", [False, True], ids=["json", "xml"])
+async def test_who_is_asked_has_the_newest_and_their_address_book_what_they_took_over(
+    server: Server, tmp_path: Path, xml: bool
+) -> None:
+    async with (
+        Phone(server.url, tmp_path / "frida") as frida,
+        Phone(server.url, tmp_path / "gustav", xml=xml) as gustav,
+        Phone(server.url, tmp_path / "tablet", xml=xml) as tablet,
+    ):
+        await frida.sign_up(f"frida-{xml}@example.org", PASSWORD, "Frida")
+        await gustav.sign_up(f"gustav-{xml}@example.org", PASSWORD, "Gustav")
+        await tablet.sign_in(f"gustav-{xml}@example.org", PASSWORD)
+        tel = {"name": "tel", "value": "+43 1 111", "circles": ["*"]}
+        email = {"name": "email", "value": "frida@example.org", "circles": ["*"]}
+        hers = await frida.call("POST", "cards", json={"fn": "Frida", "properties": [tel, email]})
+        his = await gustav.call("POST", "cards", json={"fn": "Gustav", "properties": []})
+        async with online(frida), online(gustav), online(tablet):
+            invitation = await frida.create_invitation(hers["id"], [])
+            await gustav.accept(invitation["code"], his["id"], [])
+            await until(gustav, "+43 1 111", AT_ONCE)
+            await gustav.call("PATCH", "me/asking", json={"asks": True})
+            entries = gustav.folder.state.entries
+            await gustav.wait_until(lambda: entries[hers["id"]].binding["approved_rev"] is not None)
+            hers = (await frida.cards())[0]
+            changed = [{**tel, "value": "+43 1 222"}]
+            edited = await frida.edit(hers["id"], hers["rev"], {"properties": changed})
+            for phone in (gustav, tablet):
+                await phone.wait_until(partial(waits, phone, hers["id"]))
+                assert shows(phone, "+43 1 111") and not shows(phone, "frida@example.org")
+                await phone.sync()  # what it acknowledged is stored
+            deliveries = await frida.every(f"cards/{hers['id']}/deliveries")
+            assert {each["acknowledged_rev"] for each in deliveries} == {edited["rev"]}
+            await gustav.take_over(hers["id"])
+            for phone in (gustav, tablet):
+                await until(phone, "+43 1 222", AT_ONCE)

@@ -507,7 +507,8 @@ def test_each_side_sees_its_own_of_a_binding(
     holders = bobs.get(f"{API}/bindings/{held.pk}").json()
     both = {"id", "side", "state", "created_at", "card"}
     assert set(owners) == both | {"holder", "circles"}
-    assert set(holders) == both | {"owner", "nickname", "note", "tags"}
+    private = {"nickname", "note", "tags", "asks", "approved_rev", "private_rev"}
+    assert set(holders) == both | private | {"owner"}
     assert set(owners["card"]) == {"id", "rev", "fn"}
     assert set(holders["card"]) == {"id", "rev", "fn", "properties", "photo"}
     assert (holders["nickname"], holders["note"], holders["tags"]) == ("Ali", "N", ["t"])

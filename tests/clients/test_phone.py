@@ -75,7 +75,9 @@ class Server:
     def hold(self, *messages: Json) -> None:
         """Keep messages for the next sync or connection."""
         for message in messages:
-            id_ = message.get("binding", {}).get("id", message["card"])
+            binding = message.get("binding", {})
+            by_binding = message["kind"] == "private" or binding.get("side") == "owner"
+            id_ = binding["id"] if by_binding else message["card"]
             self.pending[id_, message["rev"]] = message
 
     async def push(self, *messages: Json) -> None:
@@ -151,7 +153,7 @@ class Server:
             return 200, {"next": None, "results": [{"id": "b"}]}
         if path == "cards/import":
             return 200, {"cards": [{"card": {"id": "a"}, "warnings": []}]}
-        if scope["method"] == "PATCH" and headers.get(b"if-match") != b'"7"':
+        if path.startswith("cards/") and headers.get(b"if-match") != b'"7"':
             return 412, {"detail": "The card has changed.", "errors": {"tel": ["is newer"]}}
         return (204, {}) if path in ("sync/reset", "session") else (200, {"echo": said})
 
@@ -315,6 +317,128 @@ async def test_notes_on_a_binding_stay_when_the_card_changes(server: Server, pho
     binding = {"id": BINDING, "side": "holder", "state": "active", "nickname": "Al"}
     await sync(server, phone, {**card(1), "kind": "binding", "binding": binding}, card(2))
     assert phone.folder.state.entries[ALICE].binding == binding
+
+
+# Whether a change is to be taken over.
+
+
+def asked(rev: int, approved_rev: int | None, private_rev: int = 1, *numbers: Json) -> Json:
+    """The card of somebody who has taken it over up to a rev, or is not asked."""
+    binding: Json = {"id": BINDING, "side": "holder", "state": "active", "nickname": "Al"}
+    binding |= {"approved_rev": approved_rev, "private_rev": private_rev}
+    view = {"fn": "Alice Example", "properties": [*numbers] or [tel("+43 1 111")], "photo": None}
+    return {"kind": "binding", "card": ALICE, "rev": rev, "view": view, "binding": binding}
+
+
+def private(approved_rev: int | None, private_rev: int) -> Json:
+    binding = asked(1, approved_rev, private_rev)["binding"]
+    return {"kind": "private", "card": ALICE, "rev": private_rev, "binding": binding}
+
+
+def numbers_of(phone: Phone) -> list[str]:
+    return [line for line in phone.folder.lines(ALICE) if line.startswith("TEL")]
+
+
+async def test_a_change_waits_until_it_is_taken_over(server: Server, phone: Phone) -> None:
+    words = said_by(phone)
+    await sync(server, phone, asked(1, 1), card(2, "+43 1 222"))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 111"]
+    assert server.acks[-1] == [(ALICE, 1), (ALICE, 2)]
+    await sync(server, phone, private(2, 2))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 222"]
+    assert server.acks[-1] == [(BINDING, 2)]
+    assert words[1:] == [
+        "Alice Example: tel work +43 1 111 -> +43 1 222, when you take it over",
+        "Alice Example: tel work +43 1 111 -> +43 1 222",
+    ]
+
+
+async def test_what_waits_survives_a_restart(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1), card(2, "+43 1 222", fn="Alicia"))
+    async with Phone(server.address, phone.folder.path) as restarted:
+        assert files(restarted) == ["alice-example-111111111111.vcf"]
+        assert restarted.folder.waiting()[ALICE][0] == "Alice Example: fn Alice Example -> Alicia"
+        await restarted.take_over(ALICE)
+        await sync(server, restarted, private(2, 2))
+        assert files(restarted) == ["alicia-111111111111.vcf"]
+        assert restarted.folder.waiting() == {}
+    assert server.calls[-3][1:] == (f"bindings/{BINDING}", {"approved_rev": 2})
+
+
+async def test_what_the_owner_takes_away_is_not_asked_about(server: Server, phone: Phone) -> None:
+    mobile, home, fax = ({**tel(n), "params": {"type": [n]}} for n in ("cell", "home", "fax"))
+    await sync(server, phone, asked(1, 1, 1, tel("1"), home, mobile))
+    await sync(server, phone, asked(2, 1, 1, tel("2"), {**home, "params": {}}, fax))
+    assert numbers_of(phone) == ["TEL;TYPE=work:1", "TEL;TYPE=home:home"]
+    await sync(server, phone, asked(3, 1, 1, fax))
+    assert numbers_of(phone) == []
+
+
+async def test_a_removal_is_not_asked_about(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1), card(2, "+43 1 222"), removed(3))
+    assert (files(phone), phone.folder.waiting()) == ([], {})
+    await sync(server, phone, private(3, 2))
+    assert files(phone) == []
+
+
+async def test_what_was_taken_over_before_it_came_is_applied(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1), private(2, 2))
+    await sync(server, phone, card(2, "+43 1 222"))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 222"]
+
+
+async def test_a_copy_that_is_new_here_is_taken_as_it_is(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(5, 3))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 111"]
+
+
+async def test_whoever_wants_no_question_any_more_gets_what_waits(
+    server: Server, phone: Phone
+) -> None:
+    await sync(server, phone, asked(1, 1), card(2, "+43 1 222"), private(None, 2))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 222"]
+
+
+async def test_an_older_answer_does_not_undo_a_newer_one(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1), private(2, 3))
+    await sync(server, phone, {**private(1, 2)})
+    await sync(server, phone, asked(2, 1, 2, tel("+43 1 222")))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 222"]
+    assert phone.folder.state.entries[ALICE].binding["private_rev"] == 3
+
+
+async def test_a_change_that_only_reorders_is_nothing_to_ask(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1, 1, tel("1"), tel("2")))
+    await sync(server, phone, asked(2, 1, 1, tel("2"), tel("1")))
+    assert phone.folder.waiting() == {}
+
+
+async def test_after_a_restore_what_is_private_counts_anew(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(8, 8, 5))
+    server.epoch = "restored"
+    await sync(server, phone, asked(3, 2, 1, tel("+43 1 222")))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 111"]
+    assert phone.folder.state.entries[ALICE].binding["approved_rev"] == 2
+
+
+async def test_what_is_kept_beside_a_card_that_has_ended_is_acknowledged(
+    server: Server, phone: Phone
+) -> None:
+    ended = {"id": BINDING, "side": "holder", "state": "ended"}
+    await sync(server, phone, {"kind": "private", "card": ALICE, "rev": 4, "binding": ended})
+    assert server.acks == [[(BINDING, 4)]]
+
+
+def test_an_answer_is_read_from_xml() -> None:
+    frame = frame_from_xml(
+        f'<private xmlns="urn:cardsite:cards:1" card="{ALICE}" rev="2" id="{BINDING}"'
+        ' side="holder" state="active" nickname="Al" note="" private_rev="2">'
+        '<owner username="alice" name="Alice"/></private>'
+    )
+    assert frame["rev"] == frame["binding"]["private_rev"] == 2
+    assert frame["binding"]["approved_rev"] is None
+    ended = f'<private card="{ALICE}" rev="3" id="{BINDING}" side="holder" state="ended"/>'
+    assert frame_from_xml(ended)["binding"] == {"id": BINDING, "side": "holder", "state": "ended"}
 
 
 async def test_kinds_of_a_later_day_are_left_alone(server: Server, phone: Phone) -> None:
@@ -539,7 +663,8 @@ def test_waits_grow_with_jitter_up_to_half_a_minute() -> None:
 # XML.
 
 XML_BINDING = f"""<binding xmlns="urn:cardsite:cards:1" card="{ALICE}" rev="7" id="{BINDING}"
- side="holder" state="active" nickname="Al" note=""><owner username="alice" name="Alice"/>
+ side="holder" state="active" nickname="Al" note="" approved_rev="7" private_rev="2">
+<owner username="alice" name="Alice"/>
 <tag>vienna</tag><vcard xmlns="urn:ietf:params:xml:ns:vcard-4.0">
 <fn><text>Alice &lt;X&gt;</text></fn>
 <n><surname>X</surname><given>Alice</given><given>Ann</given><additional/><prefix/><suffix/></n>
@@ -575,6 +700,8 @@ JSON_BINDING = {
     "nickname": "Al",
     "note": "",
     "tags": ["vienna"],
+    "approved_rev": 7,
+    "private_rev": 2,
 }
 
 
@@ -797,6 +924,15 @@ async def test_each_line_wakes_an_ios_device_that_keeps_no_socket(
         process.stdin.close()
         assert await process.wait() == 0
     assert (server.sockets, server.acks) == ([], [[(ALICE, 1)]])
+
+
+async def test_approve_takes_over_all_that_waits(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1), card(2, "+43 1 222"))
+    for options in ([], ["--approve"]):  # nobody answers at a terminal that is none
+        async with run(server, phone.folder.path, "--once", *options) as process:
+            assert await process.wait() == 0
+        answers = [said for _method, path, said in server.calls if path.startswith("bindings/")]
+        assert answers == ([{"approved_rev": 2}] if options else [])
 
 
 async def test_once_syncs_and_ends(server: Server, tmp_path: Path) -> None:

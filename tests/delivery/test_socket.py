@@ -79,7 +79,8 @@ class Peer(ApplicationCommunicator):  # type: ignore[misc]
 
     async def acknowledge(self, frame: dict[str, Any]) -> None:
         binding = frame.get("binding") or {}
-        subject = binding["id"] if binding.get("side") == "owner" else frame["card"]
+        by_binding = binding.get("side") == "owner" or frame.get("type") == "private"
+        subject = binding["id"] if by_binding else frame["card"]
         await self.send_to(json.dumps({"type": "ack", "acks": [[subject, frame["rev"]]]}))
 
 

@@ -12,7 +12,16 @@ from bindings.models import Binding
 from cards.models import Card
 from delivery import fanout
 from delivery.models import Epoch, OfflineMessage
-from tests.conftest import api_of, bind, change, make_card, make_device, make_person, prop
+from tests.conftest import (
+    api_of,
+    bind,
+    change,
+    make_card,
+    make_device,
+    make_person,
+    prop,
+    subject_of,
+)
 from tests.rest import API, all_rows, refused, send
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -116,8 +125,7 @@ def test_the_limit_is_kept_and_more_is_said(client: APIClient, bob: User) -> Non
 
 
 def subject(news: dict[str, Any]) -> list[Any]:
-    of_owner = news.get("binding", {}).get("side") == "owner"
-    return [news["binding"]["id"] if of_owner else news["card"], news["rev"]]
+    return [subject_of(news), news["rev"]]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "501", "x", "", "1.5", "9" * 5000])
