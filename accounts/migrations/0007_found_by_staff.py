@@ -25,7 +25,7 @@ def not_by_name(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("accounts", "0005_audit_log")]
+    dependencies = [("accounts", "0006_asks_before_applying")]
 
     operations = [
         migrations.RunPython(by_name, not_by_name),

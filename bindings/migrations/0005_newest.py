@@ -7,7 +7,7 @@ from accounts.indexing import AddIndexBeside
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("bindings", "0003_see_message")]
+    dependencies = [("bindings", "0004_asks_and_approved_rev")]
 
     operations = [
         AddIndexBeside(
