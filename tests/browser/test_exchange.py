@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Open, Say
 from tests.browser.test_owner import link_of, make_first_card, numbers, sign_up
-from tests.servers import CHROMIUM, Server
+from tests.servers import CHROMIUM
 
 
 def share(page: Page, say: Say, name: str, phone: str) -> str:
@@ -75,9 +75,7 @@ def test_a_picture_with_the_code_is_read(
     expect(person.get_by_text("+43 1 555 0032")).to_be_visible()
 
 
-def test_a_camera_reads_the_code(
-    chromium: Browser, window: Open, server: Server, tmp_path: Path
-) -> None:
+def test_a_camera_reads_the_code(chromium: Browser, window: Open, tmp_path: Path) -> None:
     owner = window()
     link = share(owner, str, "Karl Muster", "+43 1 555 0033")
     film = tmp_path / "scene.mjpeg"
@@ -87,11 +85,12 @@ def test_a_camera_reads_the_code(
     fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     camera = [*CHROMIUM.get("args", []), *fake, f"--use-file-for-fake-video-capture={film}"]
     with_camera = chromium.browser_type.launch(**{**CHROMIUM, "args": camera})
-    page = with_camera.new_context(base_url=server.url).new_page()
+    page = window(with_camera)
     sign_up(page, str, "Kamila Muster")
     page.goto("/scan/")
     page.get_by_role("button", name="Use the camera").click()
     expect(page.get_by_text("+43 1 555 0033")).to_be_visible()
+    page.context.close()
     with_camera.close()
 
 
