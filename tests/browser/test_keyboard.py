@@ -34,18 +34,25 @@ def link(page: Page, name: str) -> Any:
     return page.get_by_role("link", name=name, exact=True)
 
 
+# What somebody is called, another given name, and both together as people of the language do.
+NAMES = {"en": ("Nora Muster", "Anna", "Anna Muster"), "zh-hans": ("李小龙", "娜", "李娜")}
+
+
 def test_a_newcomer_makes_a_card_and_shares_it(
-    window: Open, screen: dict[str, Any], say: Say
+    window: Open, screen: dict[str, Any], say: Say, language: str
 ) -> None:
-    page = window(**screen, reduced_motion="reduce")
+    name, given, whole = NAMES[language]
+    page = window(**screen, reduced_motion="reduce", timezone_id="Asia/Tokyo")
     keys = Keyboard(page)
     page.goto("/account/login/")
     keys.press(link(page, say("Sign up")))
-    keys.write(page.get_by_label(say("Your name")), "Nora Muster")
+    keys.write(page.get_by_label(say("Your name")), name)
     keys.write(page.locator("[name=email]"), f"person{next(numbers)}@example.org")
     keys.write(page.locator("[name=password1]"), PASSWORD)
     page.keyboard.press("Enter")
     keys.press(link(page, say("Make my first card")))
+    keys.write(page.get_by_label(say("Given name"), exact=True), given)
+    expect(page.get_by_label(say("Name on the card"))).to_have_value(whole)
     keys.write(page.get_by_label(say("Phone"), exact=True), "+43 1 555 0041")
     keys.choose(page.get_by_label(say("What to add")), say("Website"))
     keys.press(button(page, say("Add")))
@@ -62,6 +69,8 @@ def test_a_newcomer_makes_a_card_and_shares_it(
     expect(button(page, say("QR code on the whole screen"))).to_be_focused()
     keys.press(button(page, say("Take back")), "Space")
     expect(page.locator(".tag")).to_have_text(say("taken back"))
+    page.goto("/account/settings/")
+    expect(page.get_by_label(say("Time zone"))).to_have_value("Asia/Tokyo")
 
 
 def test_cards_are_exchanged_by_a_typed_code(newcomer: Newcomer, say: Say) -> None:
