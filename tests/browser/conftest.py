@@ -79,9 +79,9 @@ def sign_in(window: Open) -> SignIn:
     def signed_in(name: str, **options: Any) -> Page:
         page = window(**options)
         page.goto("/account/login/?next=/held/")
-        page.get_by_label("Email").fill(f"{name}@example.org")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.locator("[name=login]").fill(f"{name}@example.org")
+        page.locator("[name=password]").fill(PASSWORD)
+        page.locator("main button[type=submit]").click()
         page.wait_for_url("**/held/")
         return page
 

@@ -106,6 +106,10 @@ def test_who_is_asked_declines_or_accepts(newcomer: Newcomer, say: Say) -> None:
     keys.press(button(asked, say("Exchange cards")))
     expect(asked.locator(".lines")).to_contain_text("+43 1 3")
     expect(asking.get_by_text(say("accepted"))).to_be_visible()
+    keys.press(link(asked, say("Block this person")))
+    keys.press(button(asked, say("Block")))
+    keys.press(button(asked, say("Lift the block")))
+    expect(button(asked, say("Lift the block"))).to_have_count(0)
 
 
 def username_of(page: Page) -> str:
@@ -248,13 +252,19 @@ def test_a_public_page_takes_the_card_of_a_visitor(
     expect(owner.get_by_text(say("Off"), exact=True)).to_be_visible()
 
 
-def test_an_account_is_set_up_and_erased(newcomer: Newcomer, say: Say) -> None:
+ARROWS = {"en": "ArrowUp", "zh-hans": "ArrowDown"}  # to it in the list of languages
+
+
+def test_an_account_is_set_up_and_erased(newcomer: Newcomer, say: Say, language: str) -> None:
     page = newcomer("Vera Muster", "+43 1 555 0048")
     keys = Keyboard(page)
     keys.press(page.locator(".account summary"))
     keys.press(link(page, say("Settings")))
     keys.choose(page.get_by_label(say("Time zone")), "WET")
-    keys.press(button(page, say("Save")))
+    for code in (*(ARROWS.keys() - {language}), language):
+        keys.press(page.locator("[name=language]"), ARROWS[code])
+        keys.press(page.locator("main button[type=submit]"))
+        expect(page.locator("html")).to_have_attribute("lang", code)
     keys.press(link(page, say("App passwords")))
     prove(page)
     keys.write(page.get_by_label(say("What it is for")), "Phone")
