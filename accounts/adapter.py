@@ -4,10 +4,14 @@ import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.contrib import messages
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 logger = logging.getLogger(__name__)
+
+MAIL_IS_SENT = "account/messages/email_confirmation_sent.txt"
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -19,3 +23,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         except OSError:
             logger.exception("The mail %s could not be sent", template_prefix)
             messages.error(self.request, _("No mail could be sent just now. Try again later."))
+
+    def add_message(
+        self, request: HttpRequest, level: int, message_template: str = "", *said: Any, **more: Any
+    ) -> None:
+        """Nobody is told of a mail by a server that sends none."""
+        if settings.SENDS_MAIL or message_template != MAIL_IS_SENT:
+            super().add_message(request, level, message_template, *said, **more)

@@ -12,16 +12,20 @@ from accounts.webpush import Subscription, problem_with
 
 
 class NameForm(forms.Form):
-    """What sign-up asks for beside address and password."""
+    """What sign-up asks for beside address and password. Where its clock stands, the browser says
+    (static/zone.js)."""
 
     name = forms.CharField(
         label=_("Your name"), max_length=200, widget=forms.TextInput({"autocomplete": "name"})
     )
+    time_zone = forms.CharField(required=False, widget=forms.HiddenInput)
     field_order = ["name", "email", "password1"]
 
     def signup(self, request: HttpRequest, user: User) -> None:
         user.name = self.cleaned_data["name"]
         user.language = request.LANGUAGE_CODE
+        if self.cleaned_data["time_zone"] in zoneinfo.available_timezones():
+            user.time_zone = self.cleaned_data["time_zone"]
         user.save()
 
 

@@ -127,13 +127,33 @@
 
   async function replace(place) {
     const fresh = place && (await fetched(place));
-    if (!fresh || !place.isConnected || fresh.isEqualNode(place)) return [];
-    const focused = place.contains(document.activeElement) && document.activeElement.id;
+    if (!fresh || !place.isConnected) return [];
+    keepAsItIs(place, fresh);
+    if (fresh.isEqualNode(place)) return [];
+    const focused = place.contains(document.activeElement) && selectorOf(document.activeElement);
     const lines = newLines(place, fresh);
     place.replaceWith(fresh);
     htmx.process(fresh);
-    if (focused) document.getElementById(focused)?.focus();
+    if (focused) fresh.querySelector(focused)?.focus();
     return lines;
+  }
+
+  // What differs without being news: what the reader has opened, and the tokens of forms.
+  function keepAsItIs(place, fresh) {
+    const fold = fresh.querySelectorAll("details");
+    place.querySelectorAll("details").forEach((each, at) => fold[at]?.toggleAttribute("open", each.open));
+    const token = "[name=csrfmiddlewaretoken]";
+    const known = place.querySelector(token)?.getAttribute("value");
+    if (!known) return;
+    for (const each of fresh.querySelectorAll(token)) each.setAttribute("value", known);
+  }
+
+  // What leads to the same thing when the part is read again.
+  function selectorOf(element) {
+    if (element.id) return `#${CSS.escape(element.id)}`;
+    if (element.form) return `form[action="${CSS.escape(element.form.getAttribute("action"))}"] button`;
+    const href = element.getAttribute("href");
+    return href ? `a[href="${CSS.escape(href)}"]` : element.localName;
   }
 
   // The same part as it is now; undefined if the server is away, or it is not ours to see.

@@ -78,4 +78,5 @@
     move(...steps[event.key]);
   });
   field.addEventListener("change", choose);
+  if (field.files.length) choose(); // by somebody quicker than this page, or before it was loaded again
 })();

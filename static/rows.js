@@ -1,4 +1,5 @@
-// Lets the rows of a card be moved up and down. A row's place is in its hidden field "order".
+// Lets the rows of a card be moved up and down. A row's place is in its hidden field "order". Whoever
+// adds one goes on writing in it.
 "use strict";
 
 (() => {
@@ -26,6 +27,9 @@
     const button = event.target.closest("[data-move]");
     if (button) move(button);
   });
-  rows.addEventListener("htmx:load", show); // a row that was added
+  rows.addEventListener("htmx:load", (event) => {
+    show(); // the row that was added
+    event.target.querySelector(".part > :is(input, select, textarea)")?.focus();
+  });
   show();
 })();

@@ -54,6 +54,14 @@ def test_no_room_imports_anothers_doors(room: str) -> None:
             assert not {name for name in found if name.split(".")[1] in DOORS}, path
 
 
+def test_browsers_are_heard_and_never_slept_for() -> None:
+    """Windows are opened where all that they complain of is a failure."""
+    for path in (ROOT / "tests" / "browser").glob("*.py"):
+        source = path.read_text()
+        assert "new_context(" not in source or path.name == "conftest.py", path
+        assert not re.search(r"\bsleep\(|wait_for_timeout", source), path
+
+
 def test_foreign_keys_point_one_way() -> None:
     for model in apps.get_models():
         if model._meta.app_label not in ROOMS:

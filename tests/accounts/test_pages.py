@@ -1,6 +1,7 @@
 """Pages of a person's own account: signing up and in, settings, devices."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.core import mail
@@ -38,6 +39,27 @@ def test_somebody_signs_up_and_lands_on_the_first_page(client: Client, db: None)
     answer = client.post(reverse("account_signup"), form, follow=True)
     assert answer.redirect_chain[-1][0] == reverse("home")
     assert User.objects.get(email="dora@example.org").name == "Dora New"
+
+
+@pytest.mark.parametrize(
+    ("said", "zone"), [("Asia/Shanghai", "Asia/Shanghai"), ("Mars/Base", "UTC"), ("", "UTC")]
+)
+def test_the_time_zone_is_that_of_the_browser(
+    said: str, zone: str, client: Client, db: None
+) -> None:
+    form = {"name": "Dora", "email": "dora@example.org", "password1": PASSWORD, "time_zone": said}
+    client.post(reverse("account_signup"), form)
+    assert User.objects.get(email="dora@example.org").time_zone == zone
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_mail_is_only_spoken_of_where_there_is_one(
+    sends: bool, client: Client, db: None, settings: Any
+) -> None:
+    settings.SENDS_MAIL = sends
+    form = {"name": "Dora", "email": "dora@example.org", "password1": PASSWORD}
+    page = client.post(reverse("account_signup"), form, follow=True).content.decode()
+    assert ("Confirmation email sent" in page) == sends
 
 
 def test_signing_in_goes_back_to_the_page_that_asked_for_it(client: Client, alice: User) -> None:

@@ -14,7 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import Circle, User
 from bindings import exchange
 from bindings.models import Binding, Block, Invitation, Request
-from cards.models import Card
+from cards import public
+from cards.models import PUBLIC, Card
 from tests.cards.test_pages import form_of
 from tests.conftest import bind, make_card, make_person, prop
 
@@ -142,14 +143,32 @@ def test_notes_that_cannot_be_kept_are_a_form_error(
     "value",
     ["javascript:alert(1)", "JaVaScript:alert(1)", "data:text/html,x", "file:///etc/passwd"],
 )
-def test_only_addresses_of_the_web_become_links(value: str, web: Web, bob: User) -> None:
-    card = make_card(
-        make_person("mallory", "Mallory"),
-        *(prop(name, value, "*") for name in ("url", "tel", "email", "impp", "related", "x-link")),
-    )
+def test_only_addresses_of_the_web_become_links(
+    value: str, web: Web, bob: User, client: Client
+) -> None:
+    names = ("url", "tel", "email", "impp", "related", "socialprofile", "x-link")
+    mallory = make_person("mallory", "Mallory")
+    card = make_card(mallory, *(prop(name, value, "*", PUBLIC) for name in names))
     held = bind(card, bob)
-    for url in (reverse("held"), reverse("held-card", args=[held.pk])):
-        assert f'href="{value}'.lower() not in text(web(bob).get(url)).lower()
+    invitation = offer(card)
+    owners, holders = web(mallory), web(bob)
+    doors = ("card", "card-audience", "card-public", "card-history", "reach", "share", "sheet")
+    pages = [
+        *(owners.get(reverse(door, args=[card.pk])) for door in doors),
+        *(owners.get(reverse(door)) for door in ("home", "cards")),
+        owners.post(reverse("card-preview", args=[card.pk]), {"as": "*"}),
+        *(holders.get(reverse(door)) for door in ("home", "held")),
+        holders.get(reverse("held-card", args=[held.pk])),
+        client.get(invitation),
+        client.get(public.publish(card).url),
+    ]
+    for page in pages:
+        assert page.status_code == 200
+        assert not re.search(
+            rf'(href|src|action)="\s*{re.escape(value)}', text(page), re.IGNORECASE
+        )
+    copy = holders.get(reverse("offline-copy")).json()
+    assert [href for *_said, href in copy["held"][0]["lines"]] == [""] * len(names)
 
 
 def test_numbers_addresses_and_sites_are_links(web: Web, bob: User) -> None:

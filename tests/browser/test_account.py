@@ -8,7 +8,7 @@ from typing import Any
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, Say
+from tests.browser.conftest import Open, Say, hand_in
 from tests.browser.test_owner import PASSWORD
 
 people = count(1)
@@ -20,14 +20,10 @@ def at_localhost(page: Page) -> str:
     return page.url.split("/account/")[0].replace("127.0.0.1", "localhost")
 
 
-def new_person(page: Page, say: Say, house: str) -> str:
+def new_person(page: Page, house: str) -> str:
     address = f"careful{next(people)}@example.org"
-    page.goto(f"{house}/account/signup/")
-    page.get_by_label(say("Your name")).fill("Carla Careful")
-    page.locator("[name=email]").fill(address)
-    page.locator("[name=password1]").fill(PASSWORD)
-    page.get_by_role("button", name=say("Sign up")).click()
-    expect(page.get_by_role("link", name=say("Make my first card"))).to_be_visible()
+    person = {"name": "Carla Careful", "email": address, "password1": PASSWORD}
+    hand_in(page, f"{house}/account/signup/", **person)
     return address
 
 
@@ -64,7 +60,7 @@ def test_a_code_is_asked_for_after_the_password(
 ) -> None:
     page = window(**screen)
     house = at_localhost(page)
-    address = new_person(page, say, house)
+    address = new_person(page, house)
     open_second_step(page, say, house)
     page.get_by_role("link", name=say("Set it up")).click()
     prove(page)
@@ -93,7 +89,7 @@ def test_a_passkey_signs_in_alone(window: Open, screen: dict[str, Any], say: Say
     page = window(**screen)
     keep_passkeys(page)
     house = at_localhost(page)
-    new_person(page, say, house)
+    new_person(page, house)
     open_second_step(page, say, house)
     page.get_by_role("link", name=say("Add a passkey")).click()
     prove(page)
@@ -122,7 +118,7 @@ def keep_passkeys(page: Page) -> None:
 def test_an_app_password_is_shown_once(window: Open, screen: dict[str, Any], say: Say) -> None:
     page = window(**screen)
     house = at_localhost(page)
-    new_person(page, say, house)
+    new_person(page, house)
     page.goto(f"{house}/account/settings/")
     page.get_by_role("link", name=say("App passwords")).click()
     prove(page)
@@ -138,7 +134,7 @@ def test_an_app_password_is_shown_once(window: Open, screen: dict[str, Any], say
 def test_other_browsers_are_signed_out(window: Open, screen: dict[str, Any], say: Say) -> None:
     here, other = window(**screen), window(**screen)
     house = at_localhost(here)
-    address = new_person(here, say, house)
+    address = new_person(here, house)
     other.goto(f"{house}/account/login/")
     sign_in(other, say, address)
     is_in(other)
@@ -153,7 +149,7 @@ def test_all_data_is_taken_along_and_the_account_erased(
 ) -> None:
     page = window(**screen)
     house = at_localhost(page)
-    address = new_person(page, say, house)
+    address = new_person(page, house)
     page.goto(f"{house}/account/settings/")
     page.get_by_role("link", name=say("My data")).click()
     with page.expect_download() as download:

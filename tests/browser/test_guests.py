@@ -5,11 +5,12 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, Say
-from tests.browser.test_owner import link_of, make_first_card, sign_up
+from tests.browser.conftest import Newcomer, Open, Say
+from tests.browser.test_owner import link_of, sign_up
 
 
 def turn_page_on(page: Page, say: Say) -> str:
+    page.get_by_role("link", name=say("Share my card")).click()
     page.get_by_role("link", name=say("Public page")).click()
     page.locator(".ticks input").first.check()
     page.get_by_role("button", name=say("Turn the page on")).click()
@@ -24,11 +25,10 @@ def leave_card(page: Page, say: Say, name: str, phone: str) -> None:
 
 
 def test_a_card_left_by_a_visitor_follows_and_is_claimed(
-    window: Open, screen: dict[str, Any], say: Say
+    newcomer: Newcomer, window: Open, screen: dict[str, Any], say: Say
 ) -> None:
-    owner, visitor = window(**screen), window(**screen, java_script_enabled=False)
-    sign_up(owner, say, "Gerda Muster")
-    make_first_card(owner, say, "+43 1 555 0021")
+    owner = newcomer("Gerda Muster", "+43 1 555 0021")
+    visitor = window(**screen, java_script_enabled=False)
     visitor.goto(turn_page_on(owner, say))
     visitor.get_by_role("link", name=say("Leave my card")).click()
     leave_card(visitor, say, "Gast Muster", "+43 1 555 0022")
@@ -52,11 +52,11 @@ def test_a_card_left_by_a_visitor_follows_and_is_claimed(
 
 
 def test_a_visitor_leaves_a_card_for_an_invitation(
-    window: Open, screen: dict[str, Any], say: Say
+    newcomer: Newcomer, window: Open, screen: dict[str, Any], say: Say
 ) -> None:
-    owner, visitor = window(**screen), window(**screen, java_script_enabled=False)
-    sign_up(owner, say, "Hanna Muster")
-    make_first_card(owner, say, "+43 1 555 0025")
+    owner = newcomer("Hanna Muster", "+43 1 555 0025")
+    visitor = window(**screen, java_script_enabled=False)
+    owner.get_by_role("link", name=say("Share my card")).click()
     visitor.goto(link_of(owner, say))
     visitor.get_by_role("link", name=say("Leave my card without an account")).click()
     leave_card(visitor, say, "Heinz Muster", "+43 1 555 0026")

@@ -1,8 +1,10 @@
 """What changes is seen without a reload, in a real browser, against a real server."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import Open, Say, SignIn
+from tests.browser.keyboard import Keyboard
 from tests.servers import Server
 
 AT_ONCE = 1000  # milliseconds that a live change may take
@@ -16,18 +18,58 @@ def change_phone(page: Page, number: str) -> None:
     expect(page.get_by_text("Saved.")).to_be_visible()
 
 
-def test_a_changed_number_shows_on_the_other_page_without_reload(sign_in: SignIn) -> None:
-    alice, bob = sign_in("alice"), sign_in("bob")
-    bob.evaluate("window.notReloaded = true")
-    change_phone(alice, "+43 1 555 7777")
-    expect(bob.get_by_text("+43 1 555 7777")).to_be_visible(timeout=AT_ONCE)
-    expect(bob.locator("#news")).to_have_text("Alice Example changed: Phone (work)")
-    expect(bob.locator("li.changed")).to_contain_text("Alice Example")
-    bob.get_by_role("link", name="Alice Example").click()
-    bob.evaluate("window.notReloaded = true")
-    change_phone(alice, "+43 1 555 8888")
-    expect(bob.locator(".lines").get_by_text("+43 1 555 8888")).to_be_visible(timeout=AT_ONCE)
-    assert bob.evaluate("window.notReloaded")
+@pytest.fixture
+def reader(language: str) -> str:
+    """Somebody who reads the language and holds Alice's card."""
+    return {"en": "bob", "zh-hans": "zhangwei"}[language]
+
+
+def test_a_changed_number_shows_on_the_other_page_without_reload(
+    sign_in: SignIn, reader: str, say: Say
+) -> None:
+    alice, page = sign_in("alice"), sign_in(reader)
+    page.evaluate("window.notReloaded = true")
+    change_phone(alice, f"+43 1 555 7{len(reader)}")
+    expect(page.get_by_text(f"+43 1 555 7{len(reader)}")).to_be_visible(timeout=AT_ONCE)
+    said = say("{name} changed: {lines}").format(name="Alice Example", lines=say("Phone"))
+    expect(page.locator("#news")).to_contain_text(said)
+    expect(page.locator("li.changed")).to_contain_text("Alice Example")
+    page.get_by_role("link", name="Alice Example").click()
+    page.evaluate("window.notReloaded = true")
+    change_phone(alice, f"+43 1 555 8{len(reader)}")
+    expect(page.locator(".lines")).to_contain_text(f"+43 1 555 8{len(reader)}", timeout=AT_ONCE)
+    assert page.evaluate("window.notReloaded")
+
+
+def test_a_reader_stays_where_they_are_when_something_changes(
+    sign_in: SignIn,
+) -> None:
+    """With what they have opened, and the focus where it was."""
+    alice, carol = sign_in("alice"), sign_in("carol")
+    change_phone(alice, "+43 1 555 6666")
+    carol.get_by_role("link", name="Alice Example").click()
+    keys = Keyboard(carol)
+    keys.press(carol.locator(".timeline summary"))
+    keys.go_to(carol.locator(".lines a[href^='mailto:']"))
+    change_phone(alice, "+43 1 555 6667")
+    expect(carol.locator(".lines")).to_contain_text("+43 1 555 6667")
+    expect(carol.locator(".lines a[href^='mailto:']")).to_be_focused()
+    expect(carol.locator(".timeline ol")).to_be_visible()
+
+
+def test_what_any_window_complains_of_is_heard(window: Open, complaints: list[str]) -> None:
+    """Or nothing of this would fail for a broken policy."""
+    first = window()
+    other = first.context.new_page()
+    other.goto("/account/login/")
+    with first.context.expect_event("weberror"):
+        other.evaluate("setTimeout(() => { throw new Error('thrown'); })")
+    with first.context.expect_event("console"):
+        other.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {text: '1'}))"
+        )
+    assert ["thrown" in complaints[0], "Content Security Policy" in complaints[1]] == [True, True]
+    complaints.clear()
 
 
 def test_the_page_of_the_api_works_within_the_policy(sign_in: SignIn) -> None:
@@ -39,14 +81,18 @@ def test_the_page_of_the_api_works_within_the_policy(sign_in: SignIn) -> None:
 def test_what_was_missed_while_the_server_was_away_is_there_afterwards(
     sign_in: SignIn, server: Server, complaints: list[str]
 ) -> None:
-    bob = sign_in("bob")
-    expect(bob.locator("#offline")).to_be_hidden()
+    """Whatever language the page is in."""
+    pages = {"Offline. ": sign_in("bob"), "离线": sign_in("zhangwei")}
+    for page in pages.values():
+        expect(page.locator("#offline")).to_be_hidden()
     server.stop()
-    expect(bob.locator("#offline")).to_be_visible()
+    for said, page in pages.items():
+        expect(page.locator("#offline")).to_contain_text(said)
     server.start()
     change_phone(sign_in("alice"), "+43 1 555 9999")
-    expect(bob.locator("#offline")).to_be_hidden(timeout=10_000)
-    expect(bob.get_by_text("+43 1 555 9999")).to_be_visible()
+    for page in pages.values():
+        expect(page.locator("#offline")).to_be_hidden(timeout=10_000)
+        expect(page.get_by_text("+43 1 555 9999")).to_be_visible()
     # What ends while a page opens its socket is answered with 500 by uvicorn.
     away = ("ERR_CONNECTION_REFUSED", "Unexpected response code: 500")
     complaints[:] = [said for said in complaints if not any(why in said for why in away)]
@@ -68,16 +114,23 @@ def test_rows_are_added_in_place_and_seen_by_whom_they_are_shown(sign_in: SignIn
     expect(carol.locator(".lines").get_by_text("April 12")).to_be_visible(timeout=AT_ONCE)
 
 
-def test_a_card_that_is_taken_back_leaves_the_open_page(sign_in: SignIn) -> None:
-    bob, carol = sign_in("bob"), sign_in("carol")
-    carol.get_by_role("link", name="Bob Sample").click()
-    bob.goto("/cards/")
-    bob.get_by_role("link", name="Who holds it").click()
-    bob.get_by_role("link", name="Carol Model").click()
-    bob.get_by_role("link", name="Take the card back").click()
-    bob.get_by_role("button", name="Take it back").click()
-    expect(carol.get_by_text("no longer shared with you").first).to_be_visible(timeout=AT_ONCE)
-    expect(carol.get_by_text("+49 30 555 0101")).to_have_count(0)
+OWNERS = {"en": ("bob", "carol", "Carol Model"), "zh-hans": ("alice", "zhangwei", "张伟")}
+
+
+def test_a_card_that_is_taken_back_leaves_the_open_page(
+    sign_in: SignIn, language: str, say: Say
+) -> None:
+    owner, holder, name = OWNERS[language]
+    owners, holders = sign_in(owner), sign_in(holder)
+    holders.locator("#held h2 a").last.click()
+    phone = holders.locator(".lines a").first.inner_text()
+    owners.goto("/cards/")
+    for link in ("Who holds it", name, "Take the card back"):
+        owners.get_by_role("link", name=link).click()
+    owners.get_by_role("button", name="Take it back").click()
+    gone = say("This card is no longer shared with you")
+    expect(holders.get_by_role("heading", name=gone)).to_be_visible(timeout=AT_ONCE)
+    expect(holders.get_by_text(phone)).to_have_count(0)
 
 
 def test_signing_out_in_one_tab_ends_the_others(sign_in: SignIn) -> None:

@@ -3,7 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from cardsite.demo import PASSWORD
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import LANGUAGES, Say, SignIn
 
 # Headless windows are private ones, which is all that Chromium may have against installing.
 INSTALLABLE = [{"errorId": "in-incognito", "errorArguments": []}]
@@ -36,48 +36,53 @@ def personal(page: Page) -> dict[str, str]:
     return {path: text for path, text in kept(page).items() if not path.startswith(shell)}
 
 
-def sign_out(page: Page) -> None:
+def sign_out(page: Page, say: Say) -> None:
     page.locator(".account summary").click()
-    page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_role("button", name=say("Sign out")).click()
+    expect(page.get_by_role("heading", name=say("Sign in"))).to_be_visible()
+
+
+# Who reads the language, what they look for, and whom they find.
+READERS = {"en": ("bob", "carol", "Carol Model"), "zh-hans": ("zhangwei", "0100", "Alice Example")}
 
 
 def test_cards_and_the_qr_are_read_offline_until_one_signs_out(
-    sign_in: SignIn, complaints: list[str]
+    sign_in: SignIn, say: Say, language: str, complaints: list[str]
 ) -> None:
-    bob = sign_in("bob")
-    wait_for_copy(bob)
-    browser = bob.context.new_cdp_session(bob)
+    who, search, name = READERS[language]
+    page = sign_in(who, locale=LANGUAGES[language])
+    wait_for_copy(page)
+    browser = page.context.new_cdp_session(page)
     assert browser.send("Page.getInstallabilityErrors")["installabilityErrors"] == INSTALLABLE
-    bob.goto("/qr/")
-    bob.get_by_role("button", name="Make a QR code and a link").click()
-    code = bob.locator(".code").inner_text()
-    card = bob.url.split("/")[-3]
-    wait_for_copy(bob, f"/offline/invitation/{card}")
+    page.goto("/qr/")
+    page.get_by_role("button", name=say("Make a QR code and a link")).click()
+    code = page.locator(".code").inner_text()
+    card = page.url.split("/")[-3]
+    wait_for_copy(page, f"/offline/invitation/{card}")
 
-    bob.context.set_offline(True)
-    bob.goto("/qr/")
-    expect(bob.locator(".qr img")).to_be_visible()
-    expect(bob.locator(".code")).to_have_text(code)
-    bob.goto("/")
-    expect(bob.get_by_text("This is how it was on")).to_be_visible()
-    bob.get_by_label("Search").fill("carol")
-    expect(bob.get_by_role("link", name="Alice Example")).to_have_count(0)
-    bob.get_by_role("link", name="Carol Model").click()
-    expect(bob.get_by_text("+44 20 7946 0102")).to_be_visible()
-    bob.goto("/requests/")
-    expect(bob.get_by_role("heading", name="This page needs a connection")).to_be_visible()
+    page.context.set_offline(True)
+    page.goto("/qr/")
+    expect(page.locator(".qr img")).to_be_visible()
+    expect(page.locator(".code")).to_have_text(code)
+    page.goto("/")
+    expect(page.get_by_text(say("No connection."))).to_be_visible()
+    page.get_by_label(say("Search")).fill(search)
+    expect(page.locator("#list > li")).to_have_count(1)
+    page.get_by_role("link", name=name).click()
+    expect(page.locator(".lines a[href^='tel:']")).to_be_visible()
+    page.goto("/requests/")
+    expect(page.get_by_role("heading", name=say("This page needs a connection"))).to_be_visible()
 
-    bob.context.set_offline(False)
-    expect(bob.get_by_role("heading", name="Requests")).to_be_visible()  # by itself
-    sign_out(bob)
-    assert personal(bob) == {}
-    bob.context.set_offline(True)
+    page.context.set_offline(False)
+    expect(page.get_by_role("heading", name=say("Requests"), exact=True)).to_be_visible()
+    sign_out(page, say)
+    assert personal(page) == {}
+    page.context.set_offline(True)
     for path in ("/", "/held/", f"/cards/{card}/share/"):
-        bob.goto(path)
-        expect(bob.get_by_text("Nobody is signed in on this browser")).to_be_visible()
-    bob.go_back()
-    expect(bob.get_by_text("Carol Model")).to_have_count(0)
+        page.goto(path)
+        expect(page.get_by_role("heading", name=say("You are offline"))).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text(name)).to_have_count(0)
     complaints[:] = [said for said in complaints if "ERR_INTERNET_DISCONNECTED" not in said]
 
 
