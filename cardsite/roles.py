@@ -34,6 +34,7 @@ ROLES = {
         "delivery.view_offlinemessage",
         "delivery.change_offlinemessage",
         "delivery.view_pushattempt",
+        "delivery.view_tally",
     ),
     "Company details": (
         "accounts.view_user",

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from delivery import fanout, prompts, retention
+from delivery import fanout, prompts, retention, tally
 from delivery.models import Chunk
 from delivery.worker import Worker, woken
 
@@ -55,6 +55,7 @@ def start() -> list[Worker]:
         Worker("fan-out", fanout.run_one, woken),
         Worker("prompts", prompts.run_one),
         Worker("retention", retention.run_one),
+        Worker("tally", tally.run_one),
     ]
     for worker in workers:
         worker.start()

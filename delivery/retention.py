@@ -13,7 +13,7 @@ from accounts.models import AuditEntry, Device, IdempotentReply
 from bindings.models import Guest, Invitation, Request
 from cards.models import PublicPage
 from cards.public import KEPT_FROM_OTHERS
-from delivery.models import OfflineMessage, PushAttempt
+from delivery.models import OfflineMessage, PushAttempt, Tally
 
 EVERY = 3600.0  # seconds
 AT_ONCE = 1000  # rows in one statement, so that nobody waits long for the lock
@@ -28,6 +28,7 @@ RULES: list[tuple[timedelta, Rule]] = [
     (timedelta(days=90), lambda then: Invitation.objects.filter(expires_at__lt=then)),
     (timedelta(days=90), lambda then: Request.objects.filter(expires_at__lt=then)),
     (timedelta(days=90), lambda then: Guest.objects.filter(claimed_at__lt=then)),
+    (timedelta(days=365), lambda then: Tally.objects.filter(hour__lt=then)),
     (KEPT_FROM_OTHERS, lambda then: PublicPage.objects.filter(freed_at__lt=then)),
     (AuditEntry.KEPT, lambda then: AuditEntry.objects.filter(at__lt=then)),
     (timedelta(days=365), lambda then: Device.objects.filter(revoked_at__lt=then)),

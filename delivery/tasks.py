@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from delivery import fanout, prompts, retention
+from delivery import fanout, prompts, retention, tally
 from delivery.models import CardUpdate, Chunk, Mailbox
 
 BREATH = 0.1  # seconds
@@ -54,3 +54,9 @@ def sweep() -> None:
 def clean() -> None:
     """Throw away what docs/retention.md says."""
     retention.clean()
+
+
+@shared_task
+def add_up() -> None:
+    """Add to the hours what has happened since."""
+    tally.count()

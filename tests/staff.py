@@ -8,6 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from push_notifications.models import APNSDevice, GCMDevice
 
 from accounts.models import AuditEntry, Circle, User
@@ -15,7 +16,7 @@ from bindings import exchange, guests
 from bindings.models import Binding
 from cards.models import Card
 from delivery import rows
-from delivery.models import PushAttempt
+from delivery.models import PushAttempt, Tally
 from tests.conftest import bind, make_card, make_device, make_person, prop
 
 PRIVATE = {"nickname": "PRIVATE-nick", "note": "PRIVATE-note", "tags": ["PRIVATE-tag"]}
@@ -82,6 +83,7 @@ def populate_once(card: Card, person: User) -> None:
     Binding.objects.filter(pk=binding.pk).update(**PRIVATE)
     rows.fill([device])
     PushAttempt.objects.create(device=device, transport="apns", verdict="delivered", status=200)
+    Tally.objects.create(hour=timezone.now())
     exchange.invite(card, circles=[str(circle.pk)], lifetime=timedelta(days=1))
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")
     guests.welcome(f"Guest of {person.name}", lambda guest: None)
