@@ -25,7 +25,7 @@ from accounts.staff import (
     link_to_person,
     on_each,
 )
-from bindings import exchange
+from bindings import bulkadmin, exchange  # noqa: F401  (the pages of bulk changes)
 from bindings.models import Binding, Block, Exchange, Guest, Invitation, Request
 from cards.models import PUBLIC
 

@@ -40,6 +40,8 @@ ROLES = {
         "accounts.view_user",
         "cards.view_card",
         "cards.change_card",
+        "cards.add_bulkchange",
+        "cards.view_bulkchange",
         "cards.see_org",
         "cards.see_role",
         "cards.see_title",

@@ -14,6 +14,7 @@ from push_notifications.models import APNSDevice, GCMDevice
 from accounts.models import AuditEntry, Circle, User
 from bindings import exchange, guests
 from bindings.models import Binding
+from cards.bulkrows import BulkChange
 from cards.models import Card
 from delivery import rows
 from delivery.models import PushAttempt, Tally
@@ -83,6 +84,7 @@ def populate_once(card: Card, person: User) -> None:
     Binding.objects.filter(pk=binding.pk).update(**PRIVATE)
     rows.fill([device])
     PushAttempt.objects.create(device=device, transport="apns", verdict="delivered", status=200)
+    BulkChange.objects.create(by=owner, name="tel", new={"0": "+43 1 999"}, total=1)
     Tally.objects.create(hour=timezone.now())
     exchange.invite(card, circles=[str(circle.pk)], lifetime=timedelta(days=1))
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")
