@@ -93,6 +93,7 @@ class BindingAdmin(ReadOnlyAdmin[Binding]):
     private = {"circles": "accounts.view_circle"}
     ids = ("id", "card")
     list_display = ("card_held", "owner", "held_by", "circles", "rev", "state", "created_at")
+    list_display_links = ("state",)
     list_filter = (BindingStateFilter, "created_at")
     list_select_related = ("card__owner", "holder", "view")
     ordering = ("-created_at",)

@@ -171,7 +171,8 @@ class Card(Content):
         ]
 
     def __str__(self) -> str:
-        return self.fn
+        """A retired card has no name any more."""
+        return self.fn or str(self.pk)
 
     @transaction.atomic
     def save(self, *args: Any, **kwargs: Any) -> None:

@@ -163,6 +163,7 @@ class CardUpdateAdmin(ReadOnlyAdmin[CardUpdate]):
     people = ("card__owner",)
     ids = ("card",)
     list_display = ("of_card", "person", "rev", "done_rev", "wanted_at", "served_at", "at_work")
+    list_display_links = ("rev",)
     list_filter = (DueFilter,)
     list_select_related = ("card__owner",)
     ordering = ("served_at",)
@@ -203,6 +204,7 @@ class MailboxAdmin(OfDeviceAdmin):
         "prompted_at",
         "failures",
     )
+    list_display_links = ("filled_at",)
     list_filter = (
         ("prompt_due_at", HappenedFilter),
         ("failing_since", HappenedFilter),

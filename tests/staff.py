@@ -85,7 +85,7 @@ def populate_once(card: Card, person: User) -> None:
     rows.fill([device])
     PushAttempt.objects.create(device=device, transport="apns", verdict="delivered", status=200)
     BulkChange.objects.create(by=owner, name="tel", new={"0": "+43 1 999"}, total=1)
-    Tally.objects.create(hour=timezone.now())
+    Tally.objects.create(hour=timezone.now(), counted_at=timezone.now())
     exchange.invite(card, circles=[str(circle.pk)], lifetime=timedelta(days=1))
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")
     guests.welcome(f"Guest of {person.name}", lambda guest: None)
