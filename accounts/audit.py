@@ -44,10 +44,10 @@ TRIGGERS = {
 }
 
 
-def record(staff: User, verb: str, rows: Iterable[tuple[str, str]]) -> None:
+def record(staff: User, verb: str, rows: Iterable[tuple[str, str]], detail: str = "") -> None:
     """Write an entry for each row, given by its kind (`cards.card`) and id."""
     AuditEntry.objects.bulk_create(
-        AuditEntry(staff=staff, verb=verb, kind=kind, object_id=object_id)
+        AuditEntry(staff=staff, verb=verb, kind=kind, object_id=object_id, detail=detail)
         for kind, object_id in rows
     )
 

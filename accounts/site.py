@@ -78,14 +78,14 @@ def staff(request: HttpRequest) -> User:
 
 def listed(request: HttpRequest, answer: HttpResponseBase) -> Seen:
     """The rows in a list, or in the choices of a field. A look at this log is one entry, or the
-    log would grow by reading it."""
+    log would grow by reading it; so is one at rows that are of nobody."""
     if isinstance(answer, JsonResponse):
         kind = proposed(**{name: request.GET[name] for name in FIELD})
         yield from ((kind, row["id"]) for row in json.loads(answer.content)["results"])
     rows = (getattr(answer, "context_data", None) or {}).get("cl")
     if rows is None:
         return
-    if rows.model is AuditEntry:
+    if rows.model is AuditEntry or getattr(rows.model_admin, "is_of_nobody", False):
         yield rows.opts.label_lower, ""
     else:
         yield from ((rows.opts.label_lower, str(row.pk)) for row in rows.result_list)

@@ -12,10 +12,12 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ValidationError
 from django.core.paginator import Page, Paginator
+from django.db import connection
 from django.db.models import Field, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -171,6 +173,25 @@ class OfAListFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
         return queryset.filter(**{str(self.parameter_name): value}) if value else queryset
+
+
+def size_of(model: type[Model]) -> str:
+    """How many rows there are, in words; of many, what PostgreSQL last reckoned."""
+    few = model._default_manager.order_by()[:COUNTED].count()
+    if few < COUNTED:
+        return number_format(few, force_grouping=True)
+    reckoned = reckoned_size(model) if connection.vendor == "postgresql" else 0
+    if reckoned <= COUNTED:
+        return _("at least %s") % number_format(COUNTED, force_grouping=True)
+    return _("about %s") % number_format(reckoned, force_grouping=True)
+
+
+def reckoned_size(model: type[Model]) -> int:
+    with connection.cursor() as cursor:
+        table = model._meta.db_table
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE relname = %s", [table])
+        (rows,) = cursor.fetchone()
+    return int(rows)
 
 
 def people_like(term: str) -> list[int]:

@@ -4,6 +4,8 @@ one that is filled already is only looked at.
 
 The rows are copies of a few real ones, made by the database itself. Each list is opened, narrowed
 by each of its filters, searched by how an address begins and by an id; each change page is opened.
+A bulk change is proposed for as many cards as there may be at once, and a month of hours is drawn;
+what the worker takes to add one up is said too.
 Times are of the whole answer in this process, the fastest of a few: what the machine does beside it
 only makes it slower.
 """
@@ -30,9 +32,11 @@ from django.urls import reverse
 
 from accounts.models import Device, User
 from bindings.models import Binding
+from cards import bulk
+from cards.bulkrows import BulkChange
 from cards.models import Card, View
-from delivery import fanout
-from delivery.models import CardUpdate, Mailbox, OfflineMessage
+from delivery import fanout, tally
+from delivery.models import CardUpdate, Mailbox, OfflineMessage, Tally
 
 PEOPLE = 1_000_000
 LOOKS = 3
@@ -42,6 +46,8 @@ PLAIN = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
 }
 SEEN_BY_ALL = [{"name": "tel", "value": "+43 1 111", "params": {}, "circles": ["*"]}]
+HOURS = 30 * 24
+PROPOSED = {"name": "tel", "old": {"0": "+43 1 111"}, "new": {"0": "+43 1 222"}}
 
 
 def copies(row: Model, count: int, **columns: str) -> None:
@@ -118,6 +124,26 @@ def fill(people: int) -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
+def add_up(out: TextIO) -> None:
+    """What the worker does every ten minutes, after a month of it."""
+    began = time.perf_counter()
+    tally.count()
+    taken = (time.perf_counter() - began) * 1000
+    print(f"{'(the worker adds an hour up)':<60} {taken:>7.0f} ms", file=out, flush=True)
+    newest = Tally.objects.latest("hour")
+    copies(newest, HOURS, hour=f"'{newest.hour.isoformat()}'::timestamptz - n * interval '1 hour'")
+
+
+def propose(staff: User, out: TextIO) -> None:
+    """What staff wait for before they see what a bulk change would do."""
+    change = BulkChange(by=staff, **PROPOSED)
+    began = time.perf_counter()
+    bulk.propose(change, Card.objects.all())
+    taken = (time.perf_counter() - began) * 1000
+    what = f"(a bulk change of {change.total:,} cards is proposed)"
+    print(f"{what:<60} {taken:>7.0f} ms", file=out, flush=True)
+
+
 def pages(site: admin.AdminSite) -> Iterator[tuple[str, str]]:
     """What is looked at, and where."""
     yield "index", reverse("admin:index")
@@ -150,7 +176,9 @@ def run(people: int, out: TextIO) -> None:
         began = time.monotonic()
         fill(people)
         print(f"{people:,} people made in {time.monotonic() - began:.0f} s", file=out, flush=True)
+        add_up(out)
     staff = User.objects.get(is_superuser=True)
+    propose(staff, out)
     browser, slow = Client(), 0
     browser.force_login(staff)
     with override_settings(ALLOWED_HOSTS=["*"], STORAGES=PLAIN, DEBUG=False):

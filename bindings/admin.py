@@ -26,7 +26,7 @@ from accounts.staff import (
     link_to_person,
     on_each,
 )
-from bindings import exchange
+from bindings import bulkadmin, exchange  # noqa: F401  (the pages of bulk changes)
 from bindings.models import Binding, Block, Exchange, Guest, Invitation, Request
 from cards.models import PUBLIC
 
@@ -94,6 +94,7 @@ class BindingAdmin(ReadOnlyAdmin[Binding]):
     private = {"circles": "accounts.view_circle"}
     ids = ("id", "card")
     list_display = ("card_held", "owner", "held_by", "circles", "rev", "state", "created_at")
+    list_display_links = ("state",)
     list_filter = (BindingStateFilter, "created_at")
     list_select_related = ("card__owner", "holder", "view")
     ordering = ("-created_at",)

@@ -200,6 +200,10 @@ class CardAdmin(ContentAdmin[Card]):
         is_open = sees_whole(cast(User, request.user)) and not (obj and obj.retired_at)
         return is_open and super().has_change_permission(request, obj)
 
+    def has_bulk_change_permission(self, request: HttpRequest) -> bool:
+        """For the action of bindings/bulkadmin.py."""
+        return cast(User, request.user).has_perm("cards.add_bulkchange")
+
     def save_model(self, request: HttpRequest, obj: Card, form: Any, change: bool) -> None:
         """One save, unless nothing was changed: that is not a revision by staff."""
         if form.changed_data:

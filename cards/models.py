@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from cards import photos
+from cards import bulkrows, photos  # noqa: F401  (so that Django knows of those rows)
 from cards.search import LONGEST, search_text, sort_text
 
 EVERYONE = "*"
@@ -179,7 +179,8 @@ class Card(Content):
         ]
 
     def __str__(self) -> str:
-        return self.fn
+        """A retired card has no name any more."""
+        return self.fn or str(self.pk)
 
     @transaction.atomic
     def save(self, *args: Any, **kwargs: Any) -> None:

@@ -183,6 +183,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "beat")
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "delivery.tasks.sweep", "schedule": 2.0, "options": {"expires": 5}},
     "clean": {"task": "delivery.tasks.clean", "schedule": 3600.0, "options": {"expires": 3600}},
+    "add up": {"task": "delivery.tasks.add_up", "schedule": 600.0, "options": {"expires": 600}},
 }
 
 # People

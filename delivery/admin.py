@@ -1,4 +1,5 @@
-"""Staff's view of delivery: what each device must have and has, what is due, what was pushed.
+"""Staff's view of delivery: what each device must have and has, what is due, what was pushed, and
+charts of it all.
 
 Rows are looked at and never edited; the one action sends a message again.
 """
@@ -7,7 +8,8 @@ from typing import Any, ClassVar, get_args
 
 from django.contrib import admin
 from django.db.models import F, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -20,8 +22,8 @@ from accounts.staff import (
     link_to,
     link_to_person,
 )
-from delivery import messages
-from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
+from delivery import dashboard, messages
+from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt, Tally
 from delivery.resend import send_again
 from delivery.transports import Verdict
 
@@ -161,6 +163,7 @@ class CardUpdateAdmin(ReadOnlyAdmin[CardUpdate]):
     people = ("card__owner",)
     ids = ("card",)
     list_display = ("of_card", "person", "rev", "done_rev", "wanted_at", "served_at", "at_work")
+    list_display_links = ("rev",)
     list_filter = (DueFilter,)
     list_select_related = ("card__owner",)
     ordering = ("served_at",)
@@ -201,6 +204,7 @@ class MailboxAdmin(OfDeviceAdmin):
         "prompted_at",
         "failures",
     )
+    list_display_links = ("filled_at",)
     list_filter = (
         ("prompt_due_at", HappenedFilter),
         ("failing_since", HappenedFilter),
@@ -226,3 +230,45 @@ class PushAttemptAdmin(OfDeviceAdmin):
     list_filter = (VerdictFilter, StatusFilter, "sent_at")
     ordering = ("-sent_at",)
     fields = (*list_display, "push_id")
+
+
+class SpanFilter(admin.SimpleListFilter):
+    """The last 24 hours unless asked for more."""
+
+    title = _("time")
+    parameter_name = "span"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("days", _("Last 30 days"))]
+
+    def choices(self, changelist: Any) -> Any:
+        first, *others = super().choices(changelist)
+        return [{**first, "display": _("Last 24 hours")}, *others]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(hour__gte=timezone.now() - dashboard.span_of(self.value()).back)
+
+
+@admin.register(Tally)
+class TallyAdmin(ReadOnlyAdmin[Tally]):
+    """The list of hours is shown as charts, each with a table of it."""
+
+    is_of_nobody = True
+    list_display = ("hour", "delivered", "waiting", "oldest_at", "pushed", "failed")
+    list_filter = (SpanFilter,)
+    ordering = ("-hour",)
+    fields = (*list_display, "counted_at")
+    change_list_template = "admin/delivery/dashboard.html"
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        asked = request.GET.get("span")
+        shown = {
+            "title": _("Deliveries and pushes"),
+            "is_default": asked not in dashboard.SPANS,
+            "charts": dashboard.charts(asked),
+            "tiles": dashboard.tiles(),
+            "sizes": dashboard.sizes(),
+        }
+        return super().changelist_view(request, {**shown, **(extra_context or {})})

@@ -7,7 +7,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from delivery import fanout, prompts, retention
+from cards import bulk
+from delivery import fanout, prompts, retention, tally
 from delivery.models import Chunk
 from delivery.worker import Worker, woken
 
@@ -43,7 +44,8 @@ def call_celery(card: UUID | None) -> None:
 
 
 def start() -> list[Worker]:
-    """Start the threads: fan-out never waits for a push service, and neither for the cleaning.
+    """Start the threads: fan-out never waits for a push service, nor for a bulk change or the
+    cleaning.
 
     With a broker there are none here. On SQLite they are the only ones, so what an earlier process
     had taken when it was killed is taken up at once.
@@ -55,7 +57,9 @@ def start() -> list[Worker]:
     workers = [
         Worker("fan-out", fanout.run_one, woken),
         Worker("prompts", prompts.run_one),
+        Worker("bulk changes", bulk.run_one),
         Worker("retention", retention.run_one),
+        Worker("tally", tally.run_one),
     ]
     for worker in workers:
         worker.start()

@@ -226,6 +226,33 @@ class PushAttempt(models.Model):
         return f"{self.device_id} {self.verdict}"
 
 
+class Tally(models.Model):
+    """What delivery did in one hour, and what waited when it was last counted: charts are drawn of
+    it. Nobody is in it. delivery/tally.py writes it."""
+
+    hour = models.DateTimeField(_("hour"), unique=True)
+    delivered = models.PositiveBigIntegerField(_("messages acknowledged"), default=0)
+    pushed = models.PositiveBigIntegerField(_("pushes"), default=0)
+    failed = models.PositiveBigIntegerField(_("pushes that failed"), default=0)
+    waiting = models.PositiveBigIntegerField(_("messages pending"), default=0)
+    oldest_at = models.DateTimeField(_("oldest pending since"), null=True)
+    counted_at = models.DateTimeField(_("counted up to"), null=True)
+
+    class Meta:
+        verbose_name = _("hour of deliveries")
+        verbose_name_plural = _("deliveries by hour")
+
+    def __str__(self) -> str:
+        return self.hour.isoformat(" ", "minutes")
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """How long the oldest pending message had waited when it was counted."""
+        if self.oldest_at is None or self.counted_at is None:
+            return timedelta(0)
+        return max(self.counted_at - self.oldest_at, timedelta(0))
+
+
 class Epoch(models.Model):
     """Which history of this server the devices follow. A restore from a backup starts another:
     revs that devices have seen may come again with other content."""

@@ -9,12 +9,15 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from delivery import engine, fanout, prompts, retention
+from cards import bulk
+from cards.bulkrows import BulkChange
+from delivery import engine, fanout, prompts, retention, tally
 from delivery.models import CardUpdate, Chunk, Mailbox
 
 BREATH = 0.1  # seconds
 SWEPT = 1000  # cards that one sweep calls for
 BATCH = timedelta(seconds=10)  # that one task prompts devices before it lets others have the worker
+TURN = timedelta(seconds=2)  # that one task changes cards, until the next sweep calls for more
 
 
 @shared_task
@@ -38,6 +41,14 @@ def prompt() -> None:
 
 
 @shared_task
+def change_cards() -> None:
+    """Go on with bulk changes for a while."""
+    end = timezone.now() + TURN
+    while timezone.now() < end and bulk.run_one():
+        pass
+
+
+@shared_task
 def sweep() -> None:
     """Call for what nobody was called for: a task that was lost, a worker that died, a prompt
     whose time has come."""
@@ -50,9 +61,17 @@ def sweep() -> None:
         fan_out.delay()
     if prompts.configured() and Mailbox.objects.due().exists():
         prompt.delay()
+    if BulkChange.objects.due().exists():
+        change_cards.apply_async(expires=TURN.total_seconds())
 
 
 @shared_task
 def clean() -> None:
     """Throw away what docs/retention.md says."""
     retention.clean()
+
+
+@shared_task
+def add_up() -> None:
+    """Add to the hours what has happened since."""
+    tally.count()

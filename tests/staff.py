@@ -8,14 +8,16 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from push_notifications.models import APNSDevice, GCMDevice
 
 from accounts.models import AuditEntry, Circle, User
 from bindings import exchange, guests
 from bindings.models import Binding
+from cards.bulkrows import BulkChange
 from cards.models import Card
 from delivery import rows
-from delivery.models import PushAttempt
+from delivery.models import PushAttempt, Tally
 from tests.conftest import bind, make_card, make_device, make_person, prop
 
 PRIVATE = {"nickname": "PRIVATE-nick", "note": "PRIVATE-note", "tags": ["PRIVATE-tag"]}
@@ -82,6 +84,8 @@ def populate_once(card: Card, person: User) -> None:
     Binding.objects.filter(pk=binding.pk).update(**PRIVATE)
     rows.fill([device])
     PushAttempt.objects.create(device=device, transport="apns", verdict="delivered", status=200)
+    BulkChange.objects.create(by=owner, name="tel", new={"0": "+43 1 999"}, total=1)
+    Tally.objects.create(hour=timezone.now(), counted_at=timezone.now())
     exchange.invite(card, circles=[str(circle.pk)], lifetime=timedelta(days=1))
     exchange.ask(owner, person.username, card, [str(circle.pk)], "PLEASE")
     guests.welcome(f"Guest of {person.name}", lambda guest: None)

@@ -168,3 +168,56 @@ def test_a_kill_in_the_middle_of_an_undo_leaves_nobody_behind(tmp_path: Path) ->
         assert [each["rev"] for each in (*first, *second)] == [1, rev]
         assert second[-1]["view"] == first[-1]["view"]
         assert synced(server, 7) == []
+
+
+CARDS = 150
+BULK = (
+    f"CARDS = {CARDS}"
+    + """
+from accounts.models import User
+from cards import bulk
+from cards.bulkrows import BulkChange
+from cards.models import Card
+
+staff = User.objects.create_superuser("staff@example.org", "x", name="Staff")
+for n in range(CARDS):
+    user = User.objects.create(email=f"w{n}@example.org", username=f"w{n}", name=f"W {n}")
+    org = {"name": "org", "value": ["Before", f"Room {n}"], "params": {}, "circles": ["*"]}
+    Card(owner=user, fn=f"W {n}", properties=[org]).save()
+change = BulkChange(by=staff, name="org", old={"0": "Before"}, new={"0": "After"})
+bulk.propose(change, Card.objects.all())
+bulk.confirm(change)
+"""
+)
+# As above: each card of the bulk change takes a while.
+SLOW_CARDS = """
+import sys, threading, time
+
+def slow_down():
+    while getattr(sys.modules.get("cards.bulk"), "settle", None) is None:
+        time.sleep(0.01)
+    bulk = sys.modules["cards.bulk"]
+    settle = bulk.settle
+    def slowly(*args):
+        settle(*args)
+        time.sleep(0.03)
+    bulk.settle = slowly
+
+threading.Thread(target=slow_down, daemon=True).start()
+"""
+CHANGED = "SELECT count(*) FROM cards_cardrevision WHERE changed_via = 'admin'"
+SETTLED = "SELECT count(*) FROM cards_bulkitem WHERE outcome = 'changed'"
+ENDED = "SELECT count(*) FROM cards_bulkchange WHERE changed = total AND ended_at IS NOT NULL"
+
+
+def test_a_kill_in_the_middle_of_a_bulk_change_changes_no_card_twice(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_CARDS)
+    with running_server(tmp_path, BULK, PYTHONPATH=str(tmp_path)) as server:
+        rows = Rows(server)
+        rows.until(f"SELECT ({CHANGED}) > 20")  # noqa: S608
+        server.kill()
+        assert 0 < rows.one(CHANGED) == rows.one(SETTLED) < CARDS
+        server.start(PYTHONPATH="")
+        rows.until(ENDED)
+        assert rows.one(CHANGED) == rows.one(SETTLED) == CARDS
+        assert rows.one("SELECT count(*) FROM cards_card WHERE rev = 2") == CARDS

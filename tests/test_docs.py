@@ -402,7 +402,8 @@ def test_the_xml_examples_say_what_the_json_ones_say(kind: str) -> None:
 
 def test_the_acknowledgements_of_asyncapi_are_understood() -> None:
     ((said,), (in_xml,)) = payloads("ack"), payloads("ackXml")
-    assert messages.acks_in_json(json.dumps(said)) == messages.acks_in_xml(in_xml)
+    in_json = json.dumps(said)
+    assert messages.acks_in_json(in_json.encode()) == messages.acks_in_xml(in_xml.encode())
 
 
 def test_every_kind_of_frame_has_an_example_in_both_languages() -> None:

@@ -106,6 +106,7 @@ GUESSES = {
     "accounts.User": ["password__startswith", "bindings__note__startswith", "sessions__pk"],
     "accounts.Device": ["token_hash__startswith", "user__password__startswith"],
     "cards.Card": ["properties__contains", "label__startswith", "bindings__note__contains"],
+    "cards.BulkChange": ["items__card__properties__contains", "old__contains"],
     "cards.CardRevision": ["properties__contains", "card__properties__contains"],
     "bindings.Binding": ["note__contains", "nickname__gte", "tags__contains", "view__search__gt"],
     "bindings.Invitation": ["code_hash__startswith", "card__properties__contains"],

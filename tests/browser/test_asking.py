@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 
 from cardsite.demo import PASSWORD
 from tests.browser.conftest import Open, Say, SignIn
+from tests.browser.keyboard import Keyboard
 from tests.browser.test_accessibility import AXE, FOUND
-from tests.browser.test_exchange import go_to
 from tests.browser.test_live import change_phone
 
 HOLDERS = {"en": "bob", "zh-hans": "zhangwei"}
@@ -101,35 +101,30 @@ def test_it_is_chosen_for_one_card_and_answered_by_keyboard_alone(
     holder: Page, sign_in: SignIn, say: Say
 ) -> None:
     alice = sign_in("alice")
+    keys = Keyboard(holder)
     holder.goto("/held/")
-    go_to(holder, holder.get_by_role("link", name="Alice Example"))
-    holder.keyboard.press("Enter")
-    go_to(holder, holder.get_by_label(say("When it changes")))
+    keys.press(holder.get_by_role("link", name="Alice Example"))
+    keys.go_to(holder.get_by_label(say("When it changes")))
     holder.keyboard.press("ArrowDown")
-    go_to(holder, holder.get_by_role("button", name=say("Save my notes")))
-    holder.keyboard.press("Enter")
+    keys.press(holder.get_by_role("button", name=say("Save my notes")))
     saved = say("Your notes are saved. Only you see them.")
     expect(holder.get_by_text(saved)).to_be_visible()
     holder.goto("/")
     number = new_number(alice)
-    go_to(holder, asked(holder, number).get_by_role("button", name=say("Take it over")))
-    holder.keyboard.press("Enter")
+    keys.press(asked(holder, number).get_by_role("button", name=say("Take it over")))
     said = say("Taken over. Your devices change their copies.")
     expect(holder.get_by_text(said)).to_be_visible()
     expect(holder.locator(".asked")).to_have_count(0)
     number = new_number(alice)
     holder.goto("/")
-    go_to(holder, asked(holder, number).get_by_role("button", name=say("Not now")))
-    holder.keyboard.press("Space")
+    keys.tick(asked(holder, number).get_by_role("button", name=say("Not now")))
     expect(holder.locator(".asked")).to_have_count(0)
     holder.goto("/held/?waiting=1")
-    go_to(holder, holder.get_by_role("link", name="Alice Example"))
-    holder.keyboard.press("Enter")
-    go_to(holder, holder.get_by_label(say("When it changes")))
+    keys.press(holder.get_by_role("link", name="Alice Example"))
+    keys.go_to(holder.get_by_label(say("When it changes")))
     holder.keyboard.press("ArrowUp")
     holder.keyboard.press("ArrowUp")
-    go_to(holder, holder.get_by_role("button", name=say("Save my notes")))
-    holder.keyboard.press("Enter")
+    keys.press(holder.get_by_role("button", name=say("Save my notes")))
     expect(holder.get_by_text(saved)).to_be_visible()
     expect(holder.locator(".asked")).to_have_count(0)
 

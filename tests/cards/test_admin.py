@@ -269,6 +269,12 @@ def test_a_retired_card_is_only_looked_at(staff: Client, alice_card: Card) -> No
     assert answer.status_code == 403
 
 
+def test_every_page_of_a_retired_card_names_it_by_its_id(staff: Client, alice_card: Card) -> None:
+    alice_card.retire()
+    history = staff.get(reverse("admin:cards_card_history", args=[alice_card.pk])).content.decode()
+    assert f'<a href="{page_of(alice_card)}">{alice_card.pk}</a>' in history
+
+
 def test_a_card_is_not_deleted(staff: Client, alice_card: Card) -> None:
     assert staff.post(delete_page_of(alice_card), {"post": "yes"}).status_code == 403
     act_at_once(staff, "delete_selected", alice_card)
