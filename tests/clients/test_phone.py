@@ -372,6 +372,9 @@ async def test_what_the_owner_takes_away_is_not_asked_about(server: Server, phon
     assert numbers_of(phone) == ["TEL;TYPE=work:1", "TEL;TYPE=home:home"]
     await sync(server, phone, asked(3, 1, 1, fax))
     assert numbers_of(phone) == []
+    await sync(server, phone, asked(4, 4, 2, tel("1"), tel("2")))
+    await sync(server, phone, asked(5, 4, 2, tel("3")))
+    assert numbers_of(phone) == ["TEL;TYPE=work:1"]
 
 
 async def test_a_removal_is_not_asked_about(server: Server, phone: Phone) -> None:

@@ -102,6 +102,7 @@ def test_it_is_told_at_once_to_the_holder_alone(
     keeping.keep(held, {"asks": True})
     (frame,) = wire.frames_to(bob)
     assert (frame["type"], frame["rev"]) == ("private", 1)
+    assert wire.published[-1][1]["owes"] == (str(held.pk), 1)
     assert wire.frames_to(alice) == []
 
 
