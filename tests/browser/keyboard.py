@@ -45,6 +45,11 @@ class Keyboard:
         self.go_to(wanted)
         self.page.keyboard.press(key)
 
+    def follow(self, wanted: Locator) -> None:
+        """Press what leads to a page that looks like this one, and wait until it is there."""
+        with self.page.expect_navigation():
+            self.press(wanted)
+
     def tick(self, wanted: Locator) -> None:
         self.press(wanted, "Space")
 

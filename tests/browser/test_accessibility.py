@@ -78,7 +78,7 @@ def test_pages_of_somebody_signed_in(found: Found, language: str) -> None:
     page.locator("[name=login]").fill(f"{name}@example.org")
     page.locator("[name=password]").fill(PASSWORD)
     page.locator("main button[type=submit]").click()
-    page.wait_for_url("**/")
+    page.locator("details.account").wait_for()
     seen = reached(page, "/", look)
     page.goto("/cards/")
     page.locator("a[href$='/share/']").first.click()
