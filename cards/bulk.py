@@ -94,7 +94,7 @@ def propose(change: BulkChange, chosen: QuerySet[Card]) -> bool:
 
 
 def concerned(change: BulkChange, chosen: QuerySet[Card]) -> Iterator[UUID]:
-    rows = having(change, chosen.filter(retired_at=None)).order_by().values_list("pk", "properties")
+    rows = having(change, chosen).order_by().values_list("pk", "properties")
     for pk, properties in rows.iterator(READ):
         try:
             if applied(change, properties) != properties:

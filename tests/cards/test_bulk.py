@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import OperationalError, close_old_connections, connection
 from django.test import Client
 from django.urls import reverse
@@ -472,6 +472,19 @@ def test_nobody_else_changes_anything(root: User, charlie: User) -> None:
         browser.post(page_of(proposed), {"act": "confirm"})
     assert list(BulkChange.objects.due()) == []
     assert BulkChange.objects.count() == 1
+
+
+def test_to_see_a_property_is_not_enough_to_change_it() -> None:
+    cards, person = company(1), make_staff("looker", superuser=False)
+    may = ("view_card", "change_card", "see_org", "view_bulkchange")
+    person.user_permissions.set(Permission.objects.filter(codename__in=may))
+    browser = browser_of(person)
+    tell(browser, cards)
+    assert not BulkChange.objects.exists()
+    proposed = of(make_staff("another"))
+    bulk.propose(proposed, Card.objects.all())
+    assert b'name="act"' not in browser.get(page_of(proposed)).content
+    assert browser.post(page_of(proposed), {"act": "confirm"}).status_code == 403
 
 
 def test_who_does_not_see_the_property_neither_sees_it_here_nor_confirms_it(root: User) -> None:
