@@ -21,6 +21,7 @@ class AddIndexBeside(AddIndex):
         to_state: Any,
     ) -> None:
         model = to_state.apps.get_model(app_label, self.model_name)
+        forget(schema_editor, self.index.name)
         schema_editor.add_index(model, self.index, **beside(schema_editor))
 
     def database_backwards(
@@ -35,6 +36,13 @@ class AddIndexBeside(AddIndex):
             self.index.name
         )
         schema_editor.remove_index(model, index, **beside(schema_editor))
+
+
+def forget(schema_editor: BaseDatabaseSchemaEditor, name: str) -> None:
+    """What a migration that was killed has left is there, and of no use."""
+    if schema_editor.connection.vendor == "postgresql":
+        quoted = schema_editor.quote_name(name)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {quoted}")
 
 
 def beside(schema_editor: BaseDatabaseSchemaEditor) -> dict[str, bool]:

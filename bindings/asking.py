@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
+from accounts.deadlocks import again_if_deadlocked
 from bindings import keeping
 from bindings.access import held_by
 from bindings.forms import AskingForm, SeenForm
@@ -21,6 +22,7 @@ from bindings.models import Binding
 from bindings.views import PAGE, gone_is_not_found
 from cards.access import user_of
 
+MOST = 500  # cards with a choice of their own that are listed
 TAKEN_OVER = gettext_lazy("Taken over. Your devices change their copies.")
 
 
@@ -33,7 +35,7 @@ def asking(request: HttpRequest) -> HttpResponse:
         keeping.ask_about_all(person, form.cleaned_data["asks"])
         messages.success(request, _("Your settings are saved."))
         return redirect("asking")
-    own_choice = held_by(person).exclude(asks=None).order_by("view__sort", "pk")
+    own_choice = held_by(person).exclude(asks=None).order_by("view__sort", "pk")[:MOST]
     return render(request, "bindings/asking.html", {"form": form, "own_choice": own_choice})
 
 
@@ -49,6 +51,7 @@ def take_over(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+@again_if_deadlocked
 @transaction.atomic
 def take_all_over(request: HttpRequest) -> HttpResponse:
     """All that the page listed, each as it was then. What has been taken back since is left out."""

@@ -13,6 +13,7 @@ from django.db.models.functions import Greatest
 from django.dispatch import Signal
 from django.utils.translation import gettext as _
 
+from accounts.deadlocks import again_if_deadlocked
 from accounts.models import User
 from bindings.exchange import Gone, locked_people
 from bindings.models import Binding
@@ -23,6 +24,7 @@ from cards.models import View
 private_changed = Signal()  # with `bindings`, a QuerySet; within the transaction
 
 
+@again_if_deadlocked
 @transaction.atomic
 def keep(binding: Binding, changes: dict[str, Any]) -> None:
     """Write what the holder has changed of nickname, note, tags and `asks`, and which rev they
@@ -46,11 +48,12 @@ def keep(binding: Binding, changes: dict[str, Any]) -> None:
 
 
 def locked(binding: Binding) -> Binding:
-    rows = Binding.objects.select_for_update(of=("self",)).complete()
-    row = rows.filter(pk=binding.pk, ended_at=None).first()
-    if row is None:
+    """Locked first and read afterwards: in one statement PostgreSQL would look for the view that
+    the binding had before it waited, and find nothing."""
+    rows = Binding.objects.filter(pk=binding.pk, ended_at=None)
+    if not rows.select_for_update(no_key=True):
         raise Gone
-    return row
+    return rows.complete().get()
 
 
 def kept_by(binding: Binding) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def put_off(binding: Binding, rev: int) -> None:
     Binding.objects.filter(pk=binding.pk).update(put_off_rev=Greatest(F("put_off_rev"), rev))
 
 
+@again_if_deadlocked
 @transaction.atomic
 def ask_about_all(person: User, asks: bool) -> None:
     """From now on, ask this person before changes of cards are applied, or do not; but for the
@@ -73,6 +77,7 @@ def ask_about_all(person: User, asks: bool) -> None:
         return
     User.objects.filter(pk=person.pk).update(asks_before_applying=asks)
     held = Binding.objects.filter(holder=person, ended_at=None, asks=None)
+    list(held.select_for_update(no_key=True).order_by("pk").values_list("pk"))  # in one order
     if asks:  # until now, all was applied at once
         at = Subquery(View.objects.filter(pk=OuterRef("view")).values("rev"))
         held.update(approved_rev=Greatest(at, F("held_rev")))

@@ -346,8 +346,8 @@ def file_name(card: str, fn: str) -> str:
 
 @dataclass
 class Entry:
-    """The newest rev of one id. With a file: a held card; else a tombstone, a holder of mine, or
-    the count of what I keep private.
+    """The newest rev of one id. With a file: a held card; else a tombstone, a holder of mine, what
+    I keep private under a binding, or (at rev 0) a card that has yet to come.
 
     `waiting` is the card's newest view, for as long as the person has not taken it over.
     """
@@ -367,9 +367,14 @@ class Entry:
 PRIVATE = ("nickname", "note", "tags", "approved_rev", "private_rev")
 
 
+def is_another(known: Json, new: Json) -> bool:
+    """Whether this is not the binding that is known, but one by which the card was given anew."""
+    return bool(known and new) and new["id"] != known["id"]
+
+
 def joined(known: Json, new: Json) -> Json:
     """A binding as it is told, {} if it is not, but nothing private older than what is known."""
-    if new and new["id"] != known.get("id", new["id"]):
+    if is_another(known, new):
         return new
     is_older = new.get("private_rev", 0) < known.get("private_rev", 0)
     private = {name: value for name, value in known.items() if name in PRIVATE}
@@ -428,29 +433,40 @@ class CardFolder:
         known = self.state.entries.get(message.id, Entry())
         if message.rev <= known.rev:
             return None
-        old = self.lines(message.id)
         if message.kind == "private":
             return self._apply_private(message)
+        old = [] if is_another(known.binding, message.binding) else self.lines(message.id)
         entry = self.state.entries[message.id] = Entry(message.rev, known.file, message.binding)
         if message.view:
-            entry.binding, entry.waiting = joined(known.binding, message.binding), message.view
-            return self._take_over(message.card)
+            binding = joined(known.binding, message.binding)
+            entry.binding, entry.waiting = self._with_private(binding), message.view
+            return self._take_over(message.card, old)
         if known.file:
             (self.path / known.file).unlink(missing_ok=True)
             entry.file = ""
         return end_in_words(message, old)
 
     def _apply_private(self, message: Message) -> list[str]:
-        self.state.entries[message.id] = Entry(message.rev)
-        entry = self.state.entries.get(message.card, Entry())
-        if entry.file:
-            entry.binding = joined(entry.binding, message.binding)
-        return self._take_over(message.card) if entry.waiting else []
+        """Keep it under its own id, as the card may have yet to come, or be of another binding."""
+        kept = self.state.entries[message.id] = Entry(message.rev)
+        if message.binding["state"] == "ended":
+            return []
+        kept.binding = message.binding
+        entry = self.state.entries.setdefault(message.card, Entry())
+        if is_another(entry.binding, message.binding):
+            return []
+        entry.binding = joined(entry.binding, message.binding)
+        return self._take_over(message.card, self.lines(message.card)) if entry.waiting else []
 
-    def _take_over(self, card: str) -> list[str]:
+    def _with_private(self, binding: Json) -> Json:
+        """Add what came of this binding before the card did."""
+        kept = self.state.entries.get(binding.get("id", ""), Entry())
+        return joined(kept.binding, binding)
+
+    def _take_over(self, card: str, old: list[str]) -> list[str]:
         """Bring to the card's file as much of what waits as the person wants, or need not be asked
         about; return it in words. A card that is new here has nothing that could stay as it was."""
-        entry, old = self.state.entries[card], self.lines(card)
+        entry = self.state.entries[card]
         new = vcard(card, entry.waiting, self.state.server)
         left = without_taken_away(old, new) if old and entry.is_asked_about else new
         if asked := [f"{title(old)}: {each}" for each in differences(left, new)]:

@@ -4,7 +4,7 @@ charts of it all.
 Rows are looked at and never edited; the one action sends a message again.
 """
 
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, cast, get_args
 
 from django.contrib import admin
 from django.db.models import F, QuerySet
@@ -23,7 +23,14 @@ from accounts.staff import (
     link_to_person,
 )
 from delivery import dashboard, messages
-from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt, Tally
+from delivery.models import (
+    CardUpdate,
+    Mailbox,
+    OfflineMessage,
+    OfflineMessageQuerySet,
+    PushAttempt,
+    Tally,
+)
 from delivery.resend import send_again
 from delivery.transports import Verdict
 
@@ -132,6 +139,10 @@ class OfflineMessageAdmin(OfDeviceAdmin):
         "acknowledged_at",
     )
     actions = ("again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OfflineMessage]:
+        """What holders keep private, and how often that changes, is nobody's business."""
+        return cast(OfflineMessageQuerySet, super().get_queryset(request)).of_cards()
 
     @admin.action(description=_("Send again"), permissions=["act"])
     def again(self, request: HttpRequest, chosen: QuerySet[OfflineMessage]) -> None:

@@ -55,8 +55,8 @@ class Sinks:
 
     def hand_out(self, groups: Iterable[str], event: Event) -> None:
         """Hand the event to the sinks of this process. Call it in the event loop."""
-        self.witness(event)
-        for sink in [sink for group in groups for sink in self.sinks.get(group, ())]:
+        sinks = [sink for group in groups for sink in self.sinks.get(group, ())]
+        for sink in (self.witness, *sinks):
             try:
                 sink(event)
             except Exception:  # what is wrong with one socket must not deafen the others
@@ -107,8 +107,9 @@ class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
             self.teller.publish(self.channel, json.dumps([list(groups), event]))
         except RedisError as error:
             # Whoever saves a card must not wait for a Redis that is away, nor each of the next.
+            if not self.has_failed:
+                logger.warning("Redis is away, what is new is heard late: %s", error)
             self.silent_until, self.has_failed = time.monotonic() + SOON, True
-            logger.warning("Redis is away, what is new is heard late: %s", error)
             # Nor must those who did not hear wait until there is something else to say.
             again = threading.Timer(1.5 * SOON, self.publish, ([], event))
             again.daemon = True
@@ -122,6 +123,14 @@ class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
             except (RedisError, OSError) as error:
                 logger.warning("Lost Redis, coming back to it: %s", error)
             await asyncio.sleep(random.uniform(0.1, SOON))  # noqa: S311  (spreads processes)
+
+    def hear_one(self, publication: bytes) -> None:
+        """Of another release it may be something that is not understood here; the next is."""
+        try:
+            groups, event = json.loads(publication)
+            self.hand_out(groups, event)
+        except (ValueError, TypeError):
+            logger.exception("A publication could not be read")
 
     async def hear(self) -> None:
         """Subscribe, and hand out what is published until the connection fails. Raises RedisError
@@ -137,7 +146,7 @@ class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
                         raise RedisConnectionError("it says nothing any more")
                     await ear.ping()
                 elif said["type"] == "message":
-                    self.hand_out(*json.loads(said["data"]))
+                    self.hear_one(said["data"])
                 elif said["type"] == "subscribe":
                     self.hand_out([MISSED], {"missed": True})
                 asked = said is None

@@ -23,6 +23,10 @@ class OfflineMessageQuerySet(models.QuerySet["OfflineMessage"]):
     def pending(self) -> Self:
         return self.filter(rev__gt=F("acknowledged_rev"))
 
+    def of_cards(self) -> Self:
+        """Without those that tell a holder's devices what the holder keeps private."""
+        return self.exclude(subject=F("binding"), binding__holder=F("device__user"))
+
     def complete(self) -> Self:
         """With all that it takes to render them, from one snapshot of the database."""
         return self.select_related(

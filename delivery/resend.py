@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from bindings.models import Binding
@@ -30,6 +31,8 @@ def send_again(chosen: Iterable[OfflineMessage]) -> int:
 
 def prompt_for(ids: list[int]) -> None:
     """Now, unless a prompt is due already: then the push service has asked us to wait."""
-    bindings = Binding.objects.filter(messages__in=ids)
+    messages = OfflineMessage.objects.filter(pk__in=ids).of_cards()
+    bindings = Binding.objects.filter(messages__in=messages)
+    theirs = prompts.reachable() & Q(pk__in=messages.values("device"))
     for side in ("holder", "owner"):
-        rows.prompt(bindings, side, prompts.reachable(), timezone.now())
+        rows.prompt(bindings, side, theirs, timezone.now())

@@ -4,25 +4,22 @@ One statement for each, whatever the number of devices, on SQLite and on Postgre
 takes the larger number, so their order does not matter.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import OperationalError, connection, models, transaction
+from django.db import connection, models, transaction
 from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
+from accounts.deadlocks import again_if_deadlocked
 from accounts.models import Device
 from bindings.models import Binding
 from delivery.messages import Ack
 from delivery.models import Mailbox, OfflineMessage
-
-P = ParamSpec("P")
-Out = TypeVar("Out")
 
 LARGER = "GREATEST" if connection.vendor == "postgresql" else "MAX"
 FOLLOWED = Case(  # as Binding.followed_rev has it
@@ -39,9 +36,6 @@ REACHED = (  # as OfflineMessage.is_private has it
 )
 AT_ONCE = 5000  # acknowledgements in one statement; databases bound its parameters
 
-DEADLOCK = "40P01"  # PostgreSQL's appendix A
-TRIES = 5
-
 # The people on either side of a binding, as a path from it; and what they are told of on each side:
 # the subject and the rev. "private" is what holders keep to themselves.
 PERSON = {"holder": "holder", "owner": "card__owner", "private": "holder"}
@@ -50,24 +44,6 @@ NEWS: dict[str, tuple[str, Any]] = {
     "owner": ("id", F("rev")),
     "private": ("id", F("private_rev")),
 }
-
-
-def again_if_deadlocked(write: Callable[P, Out]) -> Callable[P, Out]:
-    """Two that write the same rows in another order may wait for each other; PostgreSQL then fails
-    one of them. What is written here may be written again, as nothing else is in its transaction.
-    """
-
-    @wraps(write)
-    def again(*args: P.args, **kwargs: P.kwargs) -> Out:
-        for left in reversed(range(TRIES)):
-            try:
-                return write(*args, **kwargs)
-            except OperationalError as error:
-                if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or not left:
-                    raise
-        raise AssertionError
-
-    return again
 
 
 def insert_selected(

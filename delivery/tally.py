@@ -43,7 +43,8 @@ def count() -> None:
     waiting, oldest_at = look_at_messages(hours, since, upto)
     look_at_pushes(hours, since, upto)
     with transaction.atomic():
-        if counted_up_to(newest(lock=True)) != counted_up_to(last):
+        newest(lock=True)  # and looked at afterwards: whoever was sooner may have begun an hour
+        if counted_up_to(newest()) != counted_up_to(last):
             return
         now = write(hours, hour_of(upto))
         now.waiting, now.oldest_at, now.counted_at = waiting, oldest_at, upto

@@ -3,23 +3,23 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Index, Q
 
-from accounts.indexing import AddIndexBeside
+from accounts.indexing import AddIndexBeside, forget
 
 # How names begin, in any case. SQLite has no use for it, so the model does not know of it.
 NAMES = (
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS user_name_begins "
+    "CREATE INDEX CONCURRENTLY user_name_begins "
     "ON accounts_user (upper(name::text) varchar_pattern_ops)"
 )
 
 
 def by_name(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     if schema_editor.connection.vendor == "postgresql":
+        forget(schema_editor, "user_name_begins")
         schema_editor.execute(NAMES)
 
 
 def not_by_name(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute("DROP INDEX CONCURRENTLY IF EXISTS user_name_begins")
+    forget(schema_editor, "user_name_begins")
 
 
 class Migration(migrations.Migration):

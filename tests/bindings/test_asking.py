@@ -2,11 +2,14 @@
 
 import json
 import re
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
@@ -281,7 +284,10 @@ def test_all_that_is_listed_is_taken_over_as_it_was_listed(
     assert browser.post(url, {"seen": seen})["Location"] == reverse("held")
     assert list(Binding.objects.waiting()) == [other]
     exchange.revoke(waiting)
-    assert browser.post(url, {"seen": [seen[0], f"{other.pk} {now(other).followed_rev}"]})
+    assert (
+        browser.post(url, {"seen": [seen[0], f"{other.pk} {now(other).followed_rev}"]}).status_code
+        == 302
+    )
     assert not Binding.objects.waiting().exists()
 
 
@@ -391,6 +397,28 @@ def test_an_answer_that_comes_after_the_end_is_refused(waiting: Binding, bob: Us
         said = {"approved_rev": waiting.followed_rev}
         refused(app.patch(f"{API}/bindings/{waiting.pk}", said), 404)
     assert now(waiting).approved_rev < waiting.followed_rev
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_note_is_kept_while_the_owner_decides_what_the_holder_sees(
+    held: Binding, family: Circle
+) -> None:
+    decides = threading.Event()
+
+    def regrant() -> None:
+        with transaction.atomic():
+            exchange.regrant(now(held), [str(family.pk)])
+            decides.set()
+            time.sleep(0.3)
+        connection.close()
+
+    owner = threading.Thread(target=regrant)
+    owner.start()
+    assert decides.wait(10)
+    keeping.keep(held, {"note": "Met in Vienna"})
+    owner.join()
+    assert now(held).note == "Met in Vienna"
+    assert now(held).view.circles == [str(family.pk)]
 
 
 def test_the_choice_for_all_over_rest(held: Binding, bob: User) -> None:

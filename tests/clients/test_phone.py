@@ -39,6 +39,7 @@ Json = dict[str, Any]
 ALICE = "11111111-1111-4111-8111-111111111111"
 OTHER_ALICE = "22222222-2222-4222-8222-222222222222"
 BINDING = "33333333-3333-4333-8333-333333333333"
+OTHER_BINDING = "44444444-4444-4444-8444-444444444444"
 PHONE_SCRIPT = Path(__file__).parents[2] / "clients" / "phone.py"
 
 
@@ -422,6 +423,67 @@ async def test_after_a_restore_what_is_private_counts_anew(server: Server, phone
     await sync(server, phone, asked(3, 2, 1, tel("+43 1 222")))
     assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 111"]
     assert phone.folder.state.entries[ALICE].binding["approved_rev"] == 2
+
+
+async def test_what_is_private_may_come_before_the_card(server: Server, phone: Phone) -> None:
+    await sync(server, phone, private(1, 1))
+    async with Phone(server.address, phone.folder.path) as restarted:
+        await sync(server, restarted, asked(1, 1, 0))
+        binding = restarted.folder.state.entries[ALICE].binding
+        assert (binding["approved_rev"], binding["private_rev"]) == (1, 1)
+    assert server.acks == [[(BINDING, 1)], [(ALICE, 1)]]
+
+
+async def test_what_is_private_may_come_before_a_view_without_a_binding(
+    server: Server, phone: Phone
+) -> None:
+    await sync(server, phone, private(1, 1), card(1))
+    await sync(server, phone, card(2, "+43 1 222"))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 111"]
+
+
+async def test_what_is_private_leaves_a_tombstone_its_rev(server: Server, phone: Phone) -> None:
+    await sync(server, phone, asked(1, 1), removed(3), private(1, 2))
+    await sync(server, phone, asked(2, 1, 2))
+    assert (files(phone), phone.folder.state.entries[ALICE].rev) == ([], 3)
+
+
+def given_anew(message: Json) -> Json:
+    return {**message, "binding": {**message["binding"], "id": OTHER_BINDING}}
+
+
+@pytest.mark.parametrize("state", ["active", "ended"])
+async def test_what_was_private_of_the_binding_before_changes_nothing(
+    server: Server, phone: Phone, state: str
+) -> None:
+    await sync(server, phone, asked(1, 1), removed(2), given_anew(asked(3, 3)))
+    await sync(server, phone, card(4, "+43 1 222"))
+    late = private(None, 5)
+    await sync(server, phone, {**late, "binding": {**late["binding"], "state": state}})
+    assert server.acks[-1] == [(BINDING, 5)]
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 111"]
+    await phone.take_over(ALICE)
+    assert server.calls[-1][1:] == (f"bindings/{OTHER_BINDING}", {"approved_rev": 4})
+
+
+async def test_the_end_of_a_binding_is_not_private(server: Server, phone: Phone) -> None:
+    ended = {"id": BINDING, "side": "holder", "state": "ended"}
+    await sync(server, phone, asked(1, 1), {**private(1, 2), "binding": ended})
+    assert phone.folder.state.entries[ALICE].binding["state"] == "active"
+
+
+@pytest.mark.parametrize("early", [[], [given_anew(private(4, 1))]])
+async def test_a_card_that_is_given_anew_is_taken_as_it_is(
+    server: Server, phone: Phone, early: list[Json]
+) -> None:
+    words = said_by(phone)
+    await sync(server, phone, asked(1, 1), card(2, "+43 1 222"))
+    await sync(server, phone, *early, given_anew(asked(5, 4, 0, tel("+43 1 555"))))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 555"]
+    assert phone.folder.waiting() == {}
+    assert words[-1] == "Alice Example: new card (rev 5)"
+    await sync(server, phone, card(6, "+43 1 666"))
+    assert numbers_of(phone) == ["TEL;TYPE=work:+43 1 555"]
 
 
 async def test_what_is_kept_beside_a_card_that_has_ended_is_acknowledged(

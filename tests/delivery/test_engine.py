@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, connection, models, transaction
 from django.utils import timezone
 
-from accounts import devices
+from accounts import deadlocks, devices
 from accounts.models import Device, IdempotentReply, User
 from bindings import exchange
 from bindings.models import Binding, Invitation, Request
@@ -304,7 +304,7 @@ def failing(times: int, state: str) -> Any:
     """A write that fails so many times, as PostgreSQL's driver says it."""
     left = iter(range(times))
 
-    @rows.again_if_deadlocked
+    @deadlocks.again_if_deadlocked
     def write() -> str:
         for _time in left:
             cause = Exception()
@@ -316,9 +316,14 @@ def failing(times: int, state: str) -> Any:
 
 
 def test_a_deadlock_is_tried_again_but_not_for_ever() -> None:
-    assert failing(rows.TRIES - 1, rows.DEADLOCK)() == "written"
+    assert failing(deadlocks.TRIES - 1, deadlocks.DEADLOCK)() == "written"
     with pytest.raises(OperationalError):
-        failing(rows.TRIES, rows.DEADLOCK)()
+        failing(deadlocks.TRIES, deadlocks.DEADLOCK)()
+
+
+def test_a_deadlock_is_not_tried_again_within_a_transaction_that_is_lost(db: None) -> None:
+    with pytest.raises(OperationalError), transaction.atomic():
+        failing(1, deadlocks.DEADLOCK)()
 
 
 def test_other_failures_are_not_tried_again() -> None:

@@ -116,6 +116,18 @@ def failing(*_args: Any) -> None:
     raise RedisError
 
 
+async def test_what_cannot_be_read_is_passed_over(
+    redis: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bob: Events = []
+    async with listening(redis, bob=bob) as layer:
+        for garbage in ("x", "[1]", "[1, 2, 3]", "null", '[["bob"], null]'):
+            await asyncio.to_thread(layer.teller.publish, layer.channel, garbage)
+        await asyncio.to_thread(layer.publish, ["bob"], {"text": "heard"})
+        await until(lambda: {"text": "heard"} in bob)
+    assert "could not be read" in caplog.text
+
+
 # What was lost
 
 

@@ -7,13 +7,17 @@ from xml.etree import ElementTree as ET
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.test import Client
+from django.urls import reverse
 
 from accounts.models import Device, User
 from bindings import exchange, keeping
 from bindings.models import Binding
 from cards.models import Card
-from delivery import fanout, live, messages, offline
-from delivery.models import Epoch, OfflineMessage
+from delivery import fanout, live, messages, offline, prompts
+from delivery.models import Epoch, Mailbox, OfflineMessage
+from delivery.resend import send_again
 from tests.conftest import (
     RecordingLayer,
     api_of,
@@ -188,6 +192,27 @@ def test_after_a_restore_it_comes_again(phone: Device, held: Binding) -> None:
     assert pending(phone)[str(held.pk)] == ("private", 1)
 
 
+def test_staff_do_not_list_it(phone: Device, held: Binding) -> None:
+    staff = Client()
+    staff.force_login(User.objects.create_superuser("staff@example.org", "x", name="Staff"))
+    keeping.keep(held, {"note": "Met in Vienna"})
+    listed = staff.get(reverse("admin:delivery_offlinemessage_changelist"))
+    assert phone.messages.pending().count() == 1
+    assert b"result_list" not in listed.content
+
+
+def test_nobody_is_prompted_for_it_when_it_is_sent_again(
+    phone: Device, held: Binding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping.keep(held, {"note": "Met in Vienna"})
+    monkeypatch.setattr(prompts, "configured", lambda: True)
+    monkeypatch.setattr(prompts, "reachable", Q)
+    send_again(phone.messages.filter(subject=held.pk))
+    assert not Mailbox.objects.due().exists()
+    send_again(phone.messages.filter(subject=held.card_id))
+    assert {each.device_id for each in Mailbox.objects.due()} == {phone.pk}
+
+
 def test_in_xml_it_says_the_same(held: Binding) -> None:
     keeping.keep(held, {"asks": True, "tags": ["work"]})
     binding = Binding.objects.complete().get(pk=held.pk)
@@ -226,5 +251,5 @@ def test_an_edit_costs_as_before(
     """An answer is one row, its messages one statement, whatever the number of devices."""
     for _n in range(3):
         make_device(held.holder)
-    with django_assert_num_queries(5):  # savepoint, row, update, messages, release
+    with django_assert_num_queries(6):  # savepoint, lock, row, update, messages, release
         keeping.keep(held, {"note": "x"})

@@ -128,6 +128,26 @@ def test_of_two_who_count_at_once_one_gives_up(bob: User, monkeypatch: pytest.Mo
     assert sum(pushed for _delivered, pushed, _failed in numbers().values()) == 1
 
 
+def test_whoever_waited_for_another_to_begin_an_hour_gives_up(
+    bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL gives whoever waited the row as it was looked for: the last hour's."""
+    push(make_device(bob), "delivered", ago(hours=1))
+    newest = tally.newest
+
+    def waited(*, lock: bool = False) -> Tally | None:
+        before = newest()
+        if lock:
+            monkeypatch.setattr(tally, "newest", newest)
+            tally.count()
+            return before
+        return newest()
+
+    monkeypatch.setattr(tally, "newest", waited)
+    tally.count()
+    assert sum(pushed for _delivered, pushed, _failed in numbers().values()) == 1
+
+
 def test_the_oldest_pending_message_is_found(held: Binding, alice_card: Card, bob: User) -> None:
     phone = make_device(bob)
     catch_up(phone)
