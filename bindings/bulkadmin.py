@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, cast
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -31,22 +32,28 @@ from cards.sight import sees
 
 PERMISSION = "cards.add_bulkchange"
 SHOWN = 100  # cards that failed
+HELD = 100_000  # bindings that are read to count who holds a card
 SOON = 2  # seconds until the page looks again
 
 
 class Act(NamedTuple):
     """What staff may do about a change, and what is said when it is done."""
 
-    does: Callable[[BulkChange], bool]
+    does: Callable[[BulkChange, User], bool]
     title: Any
     done: Any
 
 
 ACTS = {
     "confirm": Act(bulk.confirm, _("Change these cards"), _("The cards are being changed.")),
-    "stop": Act(bulk.stop, _("Stop"), _("Stopped. What has been changed stays changed.")),
+    "stop": Act(
+        lambda change, _staff: bulk.stop(change),
+        _("Stop"),
+        _("Stopped. What has been changed stays changed."),
+    ),
     "go-on": Act(bulk.confirm, _("Go on"), _("The cards are being changed.")),
 }
+NOT_ALL = _("These are too many cards to look at each of them: choose fewer.")
 OFFERED = {"proposed": "confirm", "working": "stop", "stopped": "go-on"}
 
 
@@ -72,7 +79,8 @@ def change_property(
         return asking(cards, request, chosen, form)
     change = form.change(staff_of(request))
     if not bulk.propose(change, chosen):
-        form.add_error(None, _("On none of these cards would it change anything."))
+        none = _("On none of these cards would it change anything.")
+        form.add_error(None, NOT_ALL if change.is_cut else none)
         return asking(cards, request, chosen, form)
     bulks = admin.site.get_model_admin(BulkChange)
     bulks.log_addition(request, change, in_english("Proposed"))
@@ -112,10 +120,13 @@ def owners(change: BulkChange) -> int:
     return change.items.values("card__owner").distinct()[:COUNTED].count()
 
 
-def holders(change: BulkChange) -> int:
-    """People who hold one of the cards; not counted beyond COUNTED."""
+def holders(change: BulkChange) -> tuple[int, bool]:
+    """People who hold one of the cards, and whether there may be more: no more than HELD bindings
+    are read."""
     held = Binding.objects.active().filter(card__in=change.items.values("card"))
-    return held.order_by().values("holder").distinct()[:COUNTED].count()
+    counts = {"read": Count("pk"), "people": Count("holder", distinct=True)}
+    counted = held.order_by()[:HELD].aggregate(**counts)
+    return counted["people"], counted["read"] == HELD
 
 
 @admin.register(BulkChange)
@@ -124,7 +135,7 @@ class BulkChangeAdmin(ReadOnlyAdmin[BulkChange]):
     list_display = ("made_at", "what", "person", "state_of", "progress")
     list_select_related = ("by",)
     ordering = ("-pk",)
-    fields = ("what", "person", "made_at", "confirmed_at", "stopped_at", "ended_at")
+    fields = ("what", "person", "made_at", "confirmer", "confirmed_at", "stopped_at", "ended_at")
     change_form_template = "admin/cards/bulk.html"
 
     def has_view_permission(self, request: HttpRequest, obj: BulkChange | None = None) -> bool:
@@ -165,8 +176,11 @@ class BulkChangeAdmin(ReadOnlyAdmin[BulkChange]):
             raise Http404
         if not self.may_act(request, change):
             raise PermissionDenied
-        if act.does(change):
-            self.log_change(request, change, in_english(act.title))
+        with transaction.atomic():
+            is_done = act.does(change, staff_of(request))
+            if is_done:
+                self.log_change(request, change, in_english(act.title))
+        if is_done:
             self.message_user(request, act.done)
         else:
             self.message_user(request, _("There was nothing to do any more."), messages.WARNING)
@@ -180,7 +194,7 @@ class BulkChangeAdmin(ReadOnlyAdmin[BulkChange]):
         """What the page has beside the fields; of the cards, what these staff may see."""
         may_see = sees(staff_of(request), change.name)
         failed = change.items.filter(outcome=BulkItem.Outcome.FAILED).select_related("card")
-        failures = list(failed.order_by("pk")[:SHOWN])
+        failures = list(failed.order_by("pk")[:SHOWN]) if may_see else []
         examples = bulk.examples(change) if may_see and change.state == "proposed" else []
         offered = OFFERED.get(change.state) if self.may_act(request, change) else None
         page: dict[str, Any] = {
@@ -194,8 +208,9 @@ class BulkChangeAdmin(ReadOnlyAdmin[BulkChange]):
             "act_title": ACTS[offered].title if offered else "",
         }
         if examples:
-            page |= {"is_cut": change.total == bulk.MOST, "counted": COUNTED}
-            page |= {"owners": owners(change), "holders": holders(change)}
+            count, is_cut = holders(change)
+            page |= {"is_full": change.total == bulk.MOST, "not_all": NOT_ALL}
+            page |= {"owners": owners(change), "holders": count, "holders_are_cut": is_cut}
         listed = [*(each.card for each in failures), *(each.card for each in examples)]
         cards = [("cards.card", str(card.pk)) for card in listed]
         audit.record(staff_of(request), audit.Verb.LISTED, cards)
@@ -210,6 +225,10 @@ class BulkChangeAdmin(ReadOnlyAdmin[BulkChange]):
     @admin.display(description=_("staff"))
     def person(self, change: BulkChange) -> str:
         return link_to_person(change.by)
+
+    @admin.display(description=_("confirmed by"))
+    def confirmer(self, change: BulkChange) -> str:
+        return link_to_person(change.confirmed_by) if change.confirmed_by else ""
 
     @admin.display(description=_("state"))
     def state_of(self, change: BulkChange) -> Any:

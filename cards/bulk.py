@@ -3,8 +3,9 @@ part, which saves one card after the other (docs/decisions/0043-one-save-for-eac
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
@@ -12,6 +13,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts import audit
+from accounts.models import User
 from cards import history, vcard
 from cards.bulkrows import BulkChange, BulkItem
 from cards.face import KINDS, texts_of
@@ -20,6 +22,7 @@ from cards.history import Difference
 from cards.models import Card, Door, Property
 
 MOST = 10_000  # cards of one change
+LOOKED_AT = 100_000  # cards, for those that it would change
 READ = 1000  # cards at once
 EXAMPLES = 5
 
@@ -50,11 +53,15 @@ def applied_to_one(change: BulkChange, each: Property) -> Property | None:
 
 
 def concerns(change: BulkChange, each: Property) -> bool:
-    types = set(filter(None, change.type.split(",")))
-    if each["name"] != change.name or not types <= {*each["params"].get("type", [])}:
+    has = {*each["params"].get("type", [])}
+    if each["name"] != change.name or not has.issuperset(types_of(change)):
         return False
     texts = texts_by_place(change.name, each["value"])
     return all(texts.get(int(at), "") == text for at, text in change.old.items())
+
+
+def types_of(change: BulkChange) -> list[str]:
+    return [each for each in change.type.split(",") if each]
 
 
 def texts_by_place(name: str, value: Any) -> dict[int, str]:
@@ -82,7 +89,8 @@ def new_value(change: BulkChange, before: Any) -> Any:
 def propose(change: BulkChange, chosen: QuerySet[Card]) -> bool:
     """Note which of the chosen cards it would change, up to MOST of them; whether there is any.
     Nothing is changed before somebody confirms."""
-    cards = list(islice(concerned(change, chosen), MOST))
+    with reading():
+        cards = list(islice(concerned(change, chosen), MOST))
     if not cards:
         return False
     change.total = len(cards)
@@ -93,9 +101,18 @@ def propose(change: BulkChange, chosen: QuerySet[Card]) -> bool:
     return True
 
 
+def reading() -> AbstractContextManager[Any]:
+    """Outside of a transaction, PostgreSQL reads all the rows before it gives the first. SQLite
+    does not, and in one nobody else could write."""
+    return transaction.atomic() if connection.vendor == "postgresql" else nullcontext()
+
+
 def concerned(change: BulkChange, chosen: QuerySet[Card]) -> Iterator[UUID]:
     rows = having(change, chosen).order_by().values_list("pk", "properties")
-    for pk, properties in rows.iterator(READ):
+    for before, (pk, properties) in enumerate(rows.iterator(READ)):
+        if before == LOOKED_AT:
+            change.is_cut = True
+            return
         try:
             if applied(change, properties) != properties:
                 yield pk
@@ -104,11 +121,13 @@ def concerned(change: BulkChange, chosen: QuerySet[Card]) -> Iterator[UUID]:
 
 
 def having(change: BulkChange, cards: QuerySet[Card]) -> QuerySet[Card]:
-    """Those that PostgreSQL can tell to have the property, and a text of the old value that can
-    only be one whole part of it: fewer to be looked at here."""
+    """Those that PostgreSQL can tell to have the property, its type, and a text of the old value
+    that can only be one whole part of it: fewer to be looked at here."""
     if not connection.features.supports_json_field_contains:
         return cards
     kind, sought = KINDS[change.name], dict[str, Any](name=change.name)
+    if types := types_of(change):
+        sought["params"] = {"type": types}
     whole = [text for text in change.old.values() if text and "," not in text]
     if whole:
         sought["value"] = whole if kind.parts or kind.many else whole[0]
@@ -145,12 +164,13 @@ def seen(change: BulkChange, properties: Sequence[Property]) -> Mapping[str, Any
 # Doing it
 
 
-def confirm(change: BulkChange) -> bool:
-    """Begin, or go on after it was stopped; whether there was anything to begin."""
+def confirm(change: BulkChange, by: User) -> bool:
+    """Begin, or go on after it was stopped; whether there was anything to begin. From here on, it
+    is they who change the cards."""
     these = BulkChange.objects.filter(pk=change.pk, ended_at=None)
     return bool(
-        these.filter(confirmed_at=None).update(confirmed_at=timezone.now())
-        or these.filter(stopped_at__isnull=False).update(stopped_at=None)
+        these.filter(confirmed_at=None).update(confirmed_at=timezone.now(), confirmed_by=by)
+        or these.filter(stopped_at__isnull=False).update(stopped_at=None, confirmed_by=by)
     )
 
 
@@ -164,7 +184,7 @@ def run_one() -> bool:
     """Change the next card; whether there was any. Any number of workers may call it: a card is
     locked, changed and noted as such in one transaction, so none is changed twice, whenever the
     power goes; and what its owner has just saved is what is changed."""
-    due = BulkChange.objects.due().select_related("by").order_by("confirmed_at")
+    due = BulkChange.objects.due().select_related("confirmed_by").order_by("confirmed_at")
     return any(map(change_next, due))
 
 
@@ -191,11 +211,12 @@ def change_card(change: BulkChange, card_id: UUID) -> Outcome:
     properties = applied(change, card.properties)
     if properties == card.properties:
         return Outcome.UNCHANGED
+    staff = cast(User, change.confirmed_by)
     card.properties = properties
-    card.changed_by, card.changed_via = change.by, Door.ADMIN
+    card.changed_by, card.changed_via = staff, Door.ADMIN
     card.save()
     entry = ("cards.card", str(card_id))
-    audit.record(change.by, audit.Verb.CHANGED, [entry], f"Bulk change {change}")
+    audit.record(staff, audit.Verb.CHANGED, [entry], f"Bulk change {change}")
     return Outcome.CHANGED
 
 

@@ -19,7 +19,7 @@ class BulkChange(models.Model):
     """What is to become of a property. `old` and `new` are texts by their places in its value, as
     forms have them: a place that `old` leaves out may have any text, one that `new` leaves out
     keeps its own, unless the change `empties` it. The last three numbers add up to `total` when
-    it is done."""
+    it is done. Who confirmed it last answers for what it does from then on."""
 
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -27,12 +27,20 @@ class BulkChange(models.Model):
         related_name="+",
         verbose_name=_("staff"),
     )
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        verbose_name=_("confirmed by"),
+    )
     name = models.CharField(_("property"), max_length=32)
     type = models.CharField(_("type"), max_length=64, blank=True)
     old = models.JSONField(_("old value"), default=dict, blank=True)
     new = models.JSONField(_("new value"), default=dict, blank=True)
     removes = models.BooleanField(_("is removed"), default=False)
     empties = models.BooleanField(_("empties what is left empty"), default=False)
+    is_cut = models.BooleanField(_("not all cards were looked at"), default=False)
     total = models.PositiveIntegerField(_("cards"), default=0)
     changed = models.PositiveIntegerField(_("changed"), default=0)
     unchanged = models.PositiveIntegerField(_("nothing left to change"), default=0)

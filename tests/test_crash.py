@@ -186,7 +186,7 @@ for n in range(CARDS):
     Card(owner=user, fn=f"W {n}", properties=[org]).save()
 change = BulkChange(by=staff, name="org", old={"0": "Before"}, new={"0": "After"})
 bulk.propose(change, Card.objects.all())
-bulk.confirm(change)
+bulk.confirm(change, staff)
 """
 )
 # As above: each card of the bulk change takes a while.

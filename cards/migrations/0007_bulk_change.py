@@ -31,6 +31,10 @@ class Migration(migrations.Migration):
                     "empties",
                     models.BooleanField(default=False, verbose_name="empties what is left empty"),
                 ),
+                (
+                    "is_cut",
+                    models.BooleanField(default=False, verbose_name="not all cards were looked at"),
+                ),
                 ("total", models.PositiveIntegerField(default=0, verbose_name="cards")),
                 ("changed", models.PositiveIntegerField(default=0, verbose_name="changed")),
                 (
@@ -54,6 +58,16 @@ class Migration(migrations.Migration):
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="staff",
+                    ),
+                ),
+                (
+                    "confirmed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="confirmed by",
                     ),
                 ),
             ],

@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -13,13 +14,14 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.models import AuditEntry, Circle, User
+from bindings import bulkadmin
 from bindings.models import Binding
 from cards import bulk
 from cards.bulkrows import BulkChange, BulkItem
 from cards.models import Card, CardRevision, Door
 from delivery import fanout, retention, tasks
 from delivery.models import CardUpdate
-from tests.conftest import change, make_card, make_person, prop
+from tests.conftest import bind, change, make_card, make_person, prop
 from tests.staff import act, browser_of, list_page, make_staff, page_of, said
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +57,7 @@ def of(by: User | None = None, name: str = "org", **what: Any) -> BulkChange:
 def begun(by: User, **what: Any) -> BulkChange:
     proposed = of(by, **what)
     assert bulk.propose(proposed, Card.objects.all())
-    assert bulk.confirm(proposed)
+    assert bulk.confirm(proposed, by)
     return proposed
 
 
@@ -166,6 +168,55 @@ def test_no_more_are_taken_than_can_be_borne(root: User, monkeypatch: pytest.Mon
         assert begun(root).total == left
         run_all()
     assert not bulk.propose(of(root), Card.objects.all())
+
+
+@pytest.mark.parametrize(("cards", "is_cut"), [(3, False), (4, True)])
+def test_no_more_are_looked_at_than_can_be_borne(
+    staff: Client, cards: int, is_cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "LOOKED_AT", 3)
+    chosen = company(cards)
+    with monkeypatch.context() as counting:
+        counting.setattr(bulk, "applied", looks := Mock(wraps=bulk.applied))
+        page = tell(staff, chosen, **told(old0=OLD, new0=OLD))
+    assert looks.call_count == 3
+    assert (b"too many cards to look at" in page.content) == is_cut
+    assert (b"On none of these cards" in page.content) != is_cut
+    page = tell(staff, chosen)
+    assert BulkChange.objects.get().total == 3
+    assert (b"too many cards to look at" in page.content) == is_cut
+
+
+@pytest.mark.django_db(transaction=True)
+def test_postgresql_reads_no_more_than_is_looked_at(
+    root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would if its cursor outlived a transaction. To SQLite, one means to write."""
+    company(1)
+    inside, applied = set(), bulk.applied
+
+    def noting(*args: Any) -> Any:
+        inside.add(connection.in_atomic_block)
+        return applied(*args)
+
+    monkeypatch.setattr(bulk, "applied", noting)
+    assert bulk.propose(of(root), Card.objects.all())
+    assert inside == {connection.vendor == "postgresql"}
+
+
+def test_cards_without_the_type_are_not_even_looked_at_where_the_database_can_tell(
+    root: User,
+) -> None:
+    at_home, at_work = (
+        make_card(
+            make_person(where, where), prop("adr", ["", "", "Street 1"], type=[where, "x-own"])
+        )
+        for where in ("home", "work")
+    )
+    what = of(name="adr", type="work", old={"2": "Street 1"}, new={"2": "Street 2"})
+    can_tell = connection.features.supports_json_field_contains
+    read = {*bulk.having(what, Card.objects.all())}
+    assert read == ({at_work} if can_tell else {at_home, at_work})
 
 
 def test_nothing_changes_before_it_is_confirmed(root: User) -> None:
@@ -322,10 +373,10 @@ def test_it_can_be_stopped_and_gone_on_with(root: User) -> None:
     run_all()
     assert numbers(proposed) == (1, 0, 0)
     assert not bulk.stop(proposed)
-    assert bulk.confirm(proposed)
+    assert bulk.confirm(proposed, root)
     run_all()
     assert numbers(proposed) == (3, 0, 0)
-    assert not bulk.confirm(proposed)
+    assert not bulk.confirm(proposed, root)
 
 
 def test_the_sweep_calls_for_it_and_a_task_does_it(
@@ -350,7 +401,7 @@ def test_what_nobody_confirmed_goes_after_a_day_and_the_rest_after_ninety(root: 
     forgotten, kept, done = of(root), of(root), of(root)
     for proposed in (forgotten, kept, done):
         bulk.propose(proposed, Card.objects.all())
-    bulk.confirm(done)
+    bulk.confirm(done, root)
     old = timezone.now() - timedelta(days=2)
     BulkChange.objects.exclude(pk=kept.pk).update(made_at=old)
     retention.clean()
@@ -405,6 +456,19 @@ def test_the_people_who_hold_a_card_are_counted(
 ) -> None:
     page = tell(staff, [alice_card], **told("tel", old0="+43 1 111", new0="+43 1 222"))
     assert b"1 person holds one of them." in page.content
+
+
+def test_so_many_people_who_hold_a_card_are_not_counted_to_the_end(
+    staff: Client, held: Binding, alice_card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind(alice_card, make_person("dora", "Dora"))
+    form = told("tel", old0="+43 1 111", new0="+43 1 222")
+    monkeypatch.setattr(bulkadmin, "HELD", 3)
+    text = tell(staff, [alice_card], **form).content.decode()
+    assert "2 people hold one of them." in text
+    assert "at least" not in text
+    monkeypatch.setattr(bulkadmin, "HELD", 1)
+    assert b"at least 1 person holds one of them." in tell(staff, [alice_card], **form).content
 
 
 def test_cards_are_chosen_by_the_filter_of_the_list(staff: Client) -> None:
@@ -496,6 +560,11 @@ def test_who_does_not_see_the_property_neither_sees_it_here_nor_confirms_it(root
     assert not [each for each in ("needle", "thread", str(card.pk)) if each in text]
     assert browser.post(page_of(proposed), {"act": "confirm"}).status_code == 403
     assert not BulkChange.objects.due().exists()
+    bulk.confirm(proposed, root)
+    bulk.settle(proposed.items.get(), BulkItem.Outcome.FAILED, "ZeroDivisionError")
+    text = browser.get(page_of(proposed)).content.decode()
+    assert not [each for each in (str(card.pk), "ZeroDivisionError") if each in text]
+    assert not AuditEntry.objects.filter(kind="cards.card").exists()
 
 
 @pytest.mark.parametrize("form", [{}, {"act": "x"}, {"act": "__class__"}, {"fn": "Forged"}])
@@ -530,6 +599,35 @@ def test_the_audit_log_has_who_began_it_and_every_card_it_changed(
     changed = AuditEntry.objects.filter(kind="cards.card", verb="changed", staff=root)
     assert {entry.object_id for entry in changed} == {str(card.pk) for card in cards}
     assert NEW not in str(list(AuditEntry.objects.values()))
+
+
+def test_who_confirms_it_answers_for_it(staff: Client, root: User) -> None:
+    [first, second], other = company(2), make_staff("another")
+    proposed = of(other)
+    bulk.propose(proposed, Card.objects.all())
+    page = staff.post(page_of(proposed), {"act": "confirm"}, follow=True)
+    assert page_of(root) in page.content.decode()
+    bulk.run_one()
+    staff.post(page_of(proposed), {"act": "stop"})
+    browser_of(other).post(page_of(proposed), {"act": "go-on"})
+    run_all()
+    for card, person in ((first, root), (second, other)):
+        assert card.revisions.latest("rev").changed_by == person
+        entry = AuditEntry.objects.get(kind="cards.card", verb="changed", object_id=str(card.pk))
+        assert entry.staff == person
+
+
+def test_nothing_begins_that_is_not_written_down(
+    staff: Client, root: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company(1)
+    proposed = of(root)
+    bulk.propose(proposed, Card.objects.all())
+    crash = Mock(side_effect=ZeroDivisionError)
+    monkeypatch.setattr(bulkadmin.BulkChangeAdmin, "log_change", crash)
+    with pytest.raises(ZeroDivisionError):
+        staff.post(page_of(proposed), {"act": "confirm"})
+    assert not BulkChange.objects.due().exists()
 
 
 def test_examples_are_looked_at_and_progress_is_not(staff: Client, root: User) -> None:
