@@ -356,6 +356,7 @@ class CardRevision(Content):
         verbose_name_plural = _("revisions")
         ordering = ["-rev"]
         constraints = [models.UniqueConstraint(fields=["card", "rev"], name="revision_once_a_card")]
+        indexes = [models.Index(fields=["-changed_at"], name="revision_newest")]
 
     def __str__(self) -> str:
         return f"{self.fn} ({self.rev})"

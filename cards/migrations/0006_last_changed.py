@@ -19,4 +19,7 @@ class Migration(migrations.Migration):
                 fields=["retired_at"], condition=Q(retired_at__isnull=False), name="card_retired"
             ),
         ),
+        AddIndexBeside(
+            model_name="cardrevision", index=Index(fields=["-changed_at"], name="revision_newest")
+        ),
     ]
