@@ -16,11 +16,13 @@ STEPS = """(wanted) => {
   return all.indexOf(wanted) - all.indexOf(document.activeElement);
 }"""
 
-# With a ring around it, on the screen, and nothing in front of it.
+# With a ring around it, on the screen, and nothing in front of it; null while it is laid out anew.
 IS_SHOWN = """(it) => {
+  const [box] = it.getClientRects();
+  if (!box) return null;
   const { outlineStyle, outlineWidth } = getComputedStyle(it);
   const ring = outlineStyle === "solid" && parseFloat(outlineWidth) >= 2;
-  const { left, top, width, height } = it.getClientRects()[0];
+  const { left, top, width, height } = box;
   const seen = document.elementFromPoint(left + width / 2, top + height / 2);
   return { ring, seen: it.contains(seen) || (seen?.contains(it) ?? false) };
 }"""
@@ -39,7 +41,11 @@ class Keyboard:
             for _step in range(abs(steps)):
                 self.page.keyboard.press("Tab" if steps > 0 else "Shift+Tab")
         expect(wanted).to_be_focused()
-        assert wanted.evaluate(IS_SHOWN) == {"ring": True, "seen": True}, wanted
+        for _each in range(TRIES):
+            expect(wanted).to_be_visible()
+            if shown := wanted.evaluate(IS_SHOWN):
+                break
+        assert shown == {"ring": True, "seen": True}, wanted
 
     def press(self, wanted: Locator, key: str = "Enter") -> None:
         self.go_to(wanted)
