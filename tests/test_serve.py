@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,25 @@ def test_the_welcome_says_where_who_and_what_to_try(db: None, wire: RecordingLay
     said = demo.welcome()
     for part in ("http://127.0.0.1:8000", "alice@example.org", demo.PASSWORD, "clients/phone.py"):
         assert part in said
+
+
+def test_of_servers_that_start_together_one_collects(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STATIC_ROOT = tmp_path
+    collected: list[str] = []
+
+    def slowly(command: str, **_options: Any) -> None:
+        collected.append(command)
+        time.sleep(0.2)
+
+    monkeypatch.setattr(serve, "call_command", slowly)
+    servers = [threading.Thread(target=serve.collect) for _n in range(3)]
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.join()
+    assert collected == ["collectstatic"]
 
 
 def test_static_files_are_collected_again_when_they_change(settings: Any, tmp_path: Path) -> None:

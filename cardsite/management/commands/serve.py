@@ -7,6 +7,7 @@ from typing import Any
 
 import uvicorn
 from django.conf import settings
+from django.core.files import locks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -36,15 +37,25 @@ def fingerprint() -> str:
     return hashlib.sha256(repr((ours, libraries)).encode()).hexdigest()
 
 
+def collect() -> None:
+    """Collect the static files if they are not the newest. Of several servers that start together
+    with one folder, one does, and the others wait."""
+    if is_collected():
+        return
+    with stamp().with_suffix(".lock").open("w") as lock:
+        locks.lock(lock, locks.LOCK_EX)
+        if not is_collected():
+            call_command("collectstatic", interactive=False, verbosity=0)
+            stamp().write_text(fingerprint())
+
+
 class Command(BaseCommand):
     help = "Migrate, fill an empty database with demo people (DEMO=0: not), and serve."
     requires_system_checks = "__all__"
 
     def handle(self, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        if not is_collected():
-            call_command("collectstatic", interactive=False, verbosity=0)
-            stamp().write_text(fingerprint())
+        collect()
         demo.fill()
         self.stdout.write(demo.welcome())
         self.stdout.flush()
