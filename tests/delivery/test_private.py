@@ -31,7 +31,7 @@ from tests.conftest import (
     prop,
     subject_of,
 )
-from tests.delivery.test_socket import all_stored, listening, opened  # noqa: F401  (a fixture)
+from tests.delivery.test_socket import all_stored, listening, opened, token  # noqa: F401  (a fixture)
 from tests.delivery.test_sync import ack, sync
 
 
@@ -234,7 +234,7 @@ def test_what_a_browser_keeps_is_read_again(held: Binding, bob: User) -> None:
 async def test_an_open_socket_hears_it_and_is_idle_after_it(held: Binding, bob: User) -> None:
     phone = await sync_to_async(make_device)(bob)
     await sync_to_async(fanout.run_all)()
-    async with opened(phone.token) as peer:  # type: ignore[attr-defined]
+    async with opened(token(phone)) as peer:
         await sync_to_async(keeping.keep)(held, {"asks": True})
         heard: set[str] = set()
         while not {"idle", "private"} <= heard:
