@@ -62,6 +62,10 @@ class Client(asyncio.Protocol):
         self.crowd.lost += 1
 
     def data_received(self, data: bytes) -> None:
+        if data == self.crowd.usual and not self.rest:
+            self.transport.write(self.crowd.answer)
+            self.crowd.has_come(self.token, data)
+            return
         data = self.rest + data
         while (end := self.end_of_message(data)) is not None:
             self.message(data[:end])
@@ -99,7 +103,10 @@ class WebSocketClient(Client):
 
     def acknowledge(self) -> None:
         if self.came:
-            self.transport.write(self.crowd.acknowledgement(tuple(self.came)))
+            acknowledgement = self.crowd.acknowledgement(tuple(self.came))
+            self.transport.write(acknowledgement)
+            if len(self.came) == 1:
+                self.crowd.others_may_get(self.came[0], acknowledgement)
             self.came.clear()
 
     def hello(self) -> bytes:
@@ -169,7 +176,9 @@ class MqttClient(Client):
         elif kind == 0x30:  # PUBLISH
             self.crowd.has_come(self.token, message)
             at = message.index(self.TOPIC) + len(self.TOPIC)
-            self.transport.write(b"\x40\x02" + message[at : at + 2])  # PUBACK
+            acknowledgement = b"\x40\x02" + message[at : at + 2]  # PUBACK
+            self.transport.write(acknowledgement)
+            self.crowd.others_may_get(message, acknowledgement)
 
 
 class OfflineMqttClient(MqttClient):
@@ -344,6 +353,7 @@ class Crowd:
         self.times: dict[str, float] = {}
         self.all_ready, self.all_told = asyncio.Event(), asyncio.Event()
         self.last_said: tuple[tuple[bytes, ...], bytes] = ((), b"")
+        self.usual = self.answer = b""  # what many get alike, and what each says to it
         self.owner: asyncio.StreamWriter | None = None
 
     def one_is_ready(self, token: str) -> None:
@@ -357,6 +367,12 @@ class Crowd:
             self.times.setdefault(token, time.perf_counter())
             if len(self.times) == len(self.task.tokens) - len(self.stopped):
                 self.all_told.set()
+
+    def others_may_get(self, message: bytes, answer: bytes) -> None:
+        """Whoever gets the same as the last one need not read it: the crowd shares the machine with
+        what it measures, and must cost as little as it can."""
+        if self.marker and self.marker in message:
+            self.usual, self.answer = message, answer
 
     def acknowledgement(self, messages: tuple[bytes, ...]) -> bytes:
         """The frame that acknowledges these; the same for all who get the same."""
@@ -444,6 +460,7 @@ class Crowd:
         self.marker = marker(number)
         self.times.clear()
         self.all_told.clear()
+        self.usual = b""
         owner = self.owner or await self.greeted()
         start = time.perf_counter()
         owner.write(self.task.trigger.replace(MARKER, self.marker))

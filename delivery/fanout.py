@@ -31,13 +31,7 @@ turns = count()
 Views = dict[int, View]
 
 
-class Row(NamedTuple):
-    """A binding of the chunk, and through what its holder sees the card."""
-
-    binding: UUID
-    holder: int
-    view: int
-    rev: int
+Row = tuple[int, int, int]  # of a binding: its holder, its view, its rev
 
 
 class Part(NamedTuple):
@@ -123,8 +117,7 @@ def take_up() -> Part | None:
         return None
     chunk.leased_until = timezone.now() + LEASE
     chunk.save(update_fields=["leased_until"])
-    part = Part(chunk.update, moved_views(chunk.update), [], chunk)
-    return part._replace(rows=as_rows(part.bindings()))
+    return of_chunk(chunk, moved_views(chunk.update))
 
 
 @transaction.atomic
@@ -138,14 +131,19 @@ def cut(card: UUID | None = None) -> Part | None:
     if update.pass_rev is None:
         update.pass_rev = update.card_rev
     views = moved_views(update)
-    ahead = as_rows(concerned(update, views, update.cursor)[: CHUNK + 1])
-    rows = ahead[:CHUNK]
-    upto = rows[-1].binding if len(ahead) > CHUNK else None
+    ahead = concerned(update, views, update.cursor).values_list("pk", flat=True)
+    last_and_next = ahead[CHUNK - 1 : CHUNK + 1]
+    upto = last_and_next[0] if len(last_and_next) == 2 else None
     now = timezone.now()
     chunk = update.chunks.create(after=update.cursor, upto=upto, leased_until=now + LEASE)
     update.cursor, update.all_taken, update.served_at = upto, upto is None, now
     update.save(update_fields=["pass_rev", "cursor", "all_taken", "served_at"])
-    return Part(update, views, rows, chunk)
+    return of_chunk(chunk, views)
+
+
+def of_chunk(chunk: Chunk, views: Views) -> Part:
+    part = Part(chunk.update, views, [], chunk)
+    return part._replace(rows=as_rows(part.bindings()))
 
 
 def moved_views(update: CardUpdate) -> Views:
@@ -170,7 +168,7 @@ def concerned(
 
 
 def as_rows(bindings: QuerySet[Binding]) -> list[Row]:
-    return list(map(Row._make, bindings.values_list("pk", "holder_id", "view_id", "rev")))
+    return list(bindings.values_list("holder_id", "view_id", "rev"))
 
 
 def end(part: Part) -> bool:
@@ -206,24 +204,27 @@ def tell(part: Part, breath: float = 0.0) -> None:
     but not for each of many chunks."""
     if not part.rows:
         return
+    done = part.update.done_rev
     sides: dict[str, QuerySet[Binding]] = {"holder": part.bindings()}
     changed: list[Binding] = []
-    if any(row.rev > part.update.done_rev for row in part.rows):
-        sides["owner"] = ours = part.bindings().filter(rev__gt=part.update.done_rev)
+    if any(rev > done for _holder, _view, rev in part.rows):
+        sides["owner"] = ours = part.bindings().filter(rev__gt=done)
         changed += ours.complete()
-    told = {each.pk for each in changed if each.held_rev > part.update.done_rev}
-    publish_cards(part.views, [row for row in part.rows if row.binding not in told])
+    to_holder = [binding for binding in changed if binding.held_rev > done]
+    publish_cards(part.views, part.rows, besides={each.holder_id for each in to_holder})
     if waits := bool(breath) and part.chunk is None and len(part.rows) >= MANY:
         time.sleep(breath)
     write_rows(sides, mostly_has=waits)
-    publish_bindings(changed, told)
+    publish_bindings(changed, to_holder)
 
 
-def publish_cards(views: Views, rows: list[Row]) -> None:
-    """One text for each view, to all in the chunk who see the card through it."""
+def publish_cards(views: Views, rows: list[Row], besides: set[int]) -> None:
+    """One text for each view, to all in the chunk who see the card through it, besides those who
+    are told of their binding."""
     holders = defaultdict(list)
-    for row in rows:
-        holders[row.view].append(row.holder)
+    for holder, view, _rev in rows:
+        if holder not in besides:
+            holders[view].append(holder)
     for pk in views.keys() & holders.keys():
         live.publish(holders[pk], messages.of_view(views[pk].card, views[pk]))
 
@@ -238,9 +239,9 @@ def write_rows(sides: dict[str, QuerySet[Binding]], *, mostly_has: bool = False)
             rows.prompt(those, side, prompts.reachable(), due_at)
 
 
-def publish_bindings(changed: Iterable[Binding], told: set[UUID]) -> None:
+def publish_bindings(to_owner: Iterable[Binding], to_holder: Iterable[Binding]) -> None:
     """What only one holder and the owner are told: that a binding was made, changed or ended."""
-    for binding in changed:
+    for binding in to_owner:
         live.publish([binding.card.owner_id], messages.to_owner(binding))
-        if binding.pk in told:
-            live.publish([binding.holder_id], messages.to_holder(binding))
+    for binding in to_holder:
+        live.publish([binding.holder_id], messages.to_holder(binding))
