@@ -5,21 +5,23 @@ takes the larger number, so their order does not matter.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, models, transaction
-from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, Greatest
+from django.db import connection, transaction
+from django.db.models import Case, F, Q, QuerySet, When
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from accounts.deadlocks import again_if_deadlocked
 from accounts.models import Device
 from bindings.models import Binding
 from delivery.messages import Ack
-from delivery.models import Mailbox, OfflineMessage
+from delivery.models import Mailbox
 
 LARGER = "GREATEST" if connection.vendor == "postgresql" else "MAX"
 FOLLOWED = Case(  # as Binding.followed_rev has it
@@ -46,86 +48,76 @@ NEWS: dict[str, tuple[str, Any]] = {
 }
 
 
-def insert_selected(
-    model: type[models.Model], rows: QuerySet[Any], selected: dict[str, Any], conflict: str
+# Not a NOT EXISTS: PostgreSQL may make that a join, and look through all messages of a device, of
+# which an owner's may have a hundred thousand, for each of the bindings.
+UNKNOWN = (
+    f"AND news.rev > COALESCE((SELECT {LARGER}(known.rev, known.acknowledged_rev) "  # noqa: S608
+    "FROM delivery_offlinemessage known WHERE known.device_id = accounts_device.id "
+    "AND known.subject = news.subject AND known.binding_id = news.binding_id), -1)"
+)
+
+
+def stored_time(when: datetime) -> Any:
+    """As this database keeps it."""
+    return connection.ops.adapt_datetimefield_value(when)
+
+
+def stored_id(device: Device) -> Any:
+    return device.pk if connection.features.has_native_uuid_field else device.pk.hex
+
+
+@again_if_deadlocked
+def must_have(
+    bindings: QuerySet[Binding],
+    side: str,
+    *,
+    mostly_has: bool = False,
+    device: Device | None = None,
 ) -> None:
-    """`INSERT INTO model SELECT ... ON CONFLICT ...`, in the order of the devices.
-
-    `selected` is column -> expression over `rows`, which must have a WHERE clause (SQLite would
-    read the ON as a join's).
-    """
-    named = {f"as_{column}": expression for column, expression in selected.items()}
-    query = rows.annotate(**named).order_by("as_device_id").values_list(*named).query
-    try:
-        sql, params = query.sql_with_params()
-    except EmptyResultSet:  # Django sees that no row can match
-        return
-    columns = ", ".join(connection.ops.quote_name(column) for column in selected)
-    table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {table} ({columns}) {sql} {conflict}", params)  # noqa: S608
-
-
-def write_messages(bindings: QuerySet[Binding], device: Any, subject: str, rev: Any) -> None:
-    """See to it that each of the devices has a message with this rev at least, or has it."""
-    insert_selected(
-        OfflineMessage,
-        bindings,
-        {
-            "device_id": device,
-            "subject": F(subject),
-            "binding_id": F("id"),
-            "rev": rev,
-            "acknowledged_rev": Value(0),
-            "created_at": Value(timezone.now(), models.DateTimeField()),
-        },
+    """Every active device on this side of the bindings, or this one alone, must have their rev, or
+    a later one. Where most have said that they have it, it is cheaper to look for that first than
+    to let each row be locked by a conflict; where few have, it is dearer."""
+    subject, rev = NEWS[side]
+    of_news = {"to_person": F(PERSON[side]), "of_subject": F(subject), "at_rev": rev}
+    news = bindings.order_by().annotate(**of_news).values_list(*of_news, "pk")
+    that_one = "AND accounts_device.id = %s" if device else ""
+    write_with(
+        "news (person_id, subject, rev, binding_id)",
+        news,
+        "INSERT INTO delivery_offlinemessage "  # noqa: S608
+        "(device_id, subject, binding_id, rev, acknowledged_rev, created_at) "
+        "SELECT accounts_device.id, subject, binding_id, rev, 0, %s "
+        "FROM news JOIN accounts_device ON accounts_device.user_id = person_id "
+        f"WHERE accounts_device.revoked_at IS NULL {that_one} {UNKNOWN if mostly_has else ''} "
+        # As those who acknowledge do, so that both take their locks in one order.
+        "ORDER BY accounts_device.id "
         "ON CONFLICT (device_id, subject, binding_id) DO UPDATE SET rev = excluded.rev "
         f"WHERE excluded.rev > {LARGER}(delivery_offlinemessage.rev, "
         "delivery_offlinemessage.acknowledged_rev)",
+        [stored_time(timezone.now()), *([stored_id(device)] if device else [])],
     )
 
 
 @again_if_deadlocked
-def must_have(bindings: QuerySet[Binding], side: str, *, mostly_has: bool = False) -> None:
-    """Every active device on this side of the bindings must have their rev. Where most have said
-    that they have it, it is cheaper to look for that first than to let each row be locked by a
-    conflict; where few have, it is dearer."""
-    devices = f"{PERSON[side]}__devices"
-    subject, rev = NEWS[side]
-    active = {f"{devices}__id__isnull": False, f"{devices}__revoked_at": None}
-    theirs = bindings.filter(**active).annotate(to_device=F(f"{devices}__id"))
-    if mostly_has:
-        theirs = theirs.alias(known=known(subject)).filter(known__lt=rev)
-    write_messages(theirs, device=F("to_device"), subject=subject, rev=rev)
-
-
-def known(subject: str) -> Coalesce:
-    """The rev that the row of `to_device` has; -1 without one. Not a NOT EXISTS: PostgreSQL may
-    make that a join, and look through all messages of a device, which an owner's may have a
-    hundred thousand of, for each of the bindings."""
-    there = OfflineMessage.objects.filter(
-        device=OuterRef("to_device"), subject=OuterRef(subject), binding=OuterRef("pk")
-    )
-    return Coalesce(Subquery(there.values(newest=Greatest("rev", "acknowledged_rev"))), -1)
-
-
-@again_if_deadlocked
-def prompt(bindings: QuerySet[Binding], side: str, reachable: Q, due_at: Any) -> None:
+def prompt(bindings: QuerySet[Binding], side: str, reachable: Q, due_at: datetime) -> None:
     """Every device on this side that a push service reaches is due then, if not sooner."""
     people = bindings.order_by().values(PERSON[side])
-    devices = Device.objects.active().filter(reachable, user__in=people)
-    insert_selected(
-        Mailbox,
-        devices,
-        {
-            "device_id": F("id"),
-            "prompt_due_at": Value(due_at, models.DateTimeField()),
-            "failures": Value(0),
-            "news": Value(1),
-        },
-        "ON CONFLICT (device_id) DO UPDATE SET news = delivery_mailbox.news + 1, prompt_due_at = "
-        "COALESCE(delivery_mailbox.prompt_due_at, excluded.prompt_due_at)",
+    write_with(
+        "reached (device_id)",
+        Device.objects.active().filter(reachable, user__in=people).values_list("pk"),
+        "INSERT INTO delivery_mailbox (device_id, prompt_due_at, failures, news) "
+        "SELECT device_id, %s, 0, 1 FROM reached WHERE true ORDER BY device_id "
+        "ON CONFLICT (device_id) DO UPDATE SET news = delivery_mailbox.news + 1, "
+        "prompt_due_at = COALESCE(delivery_mailbox.prompt_due_at, excluded.prompt_due_at)",
+        [stored_time(due_at)],
     )
+
+
+def write_with(name: str, rows: QuerySet[Any], statement: str, values: list[Any]) -> None:
+    """Execute the statement, which reads these rows by this name with its columns."""
+    with suppress(EmptyResultSet), connection.cursor() as cursor:  # Django may see that none match
+        sql, those = rows.query.sql_with_params()
+        cursor.execute(f"WITH {name} AS ({sql}) {statement}", [*those, *values])
 
 
 def fill(devices: Sequence[Device]) -> None:
@@ -144,12 +136,8 @@ def fill(devices: Sequence[Device]) -> None:
 @again_if_deadlocked
 @transaction.atomic
 def fill_one(device: Device) -> None:
-    write_messages(
-        Binding.objects.active().filter(holder=device.user_id),
-        device=Value(device.pk, models.UUIDField()),
-        subject="card_id",
-        rev=FOLLOWED,
-    )
+    held = Binding.objects.active().filter(holder=device.user_id)
+    must_have(held, "holder", device=device)
     Mailbox.objects.update_or_create(device=device, defaults={"filled_at": timezone.now()})
 
 
@@ -195,5 +183,5 @@ def acknowledge_part(newest: dict[tuple[str, str], int], told: bool) -> None:
             "WHERE delivery_offlinemessage.device_id = said.device_id "
             "AND delivery_offlinemessage.subject = said.subject "
             f"AND said.rev > delivery_offlinemessage.acknowledged_rev {'' if told else REACHED}",
-            [*values, timezone.now()],
+            [*values, stored_time(timezone.now())],
         )
