@@ -18,7 +18,7 @@ from cardsite.garbage import spare_the_collector  # noqa: E402
 from cardsite.handler import Handler  # noqa: E402
 from delivery import engine, live  # noqa: E402
 from delivery.batch import in_thread  # noqa: E402
-from delivery.consumers import nowhere, websocket  # noqa: E402
+from delivery.routing import nowhere, websocket  # noqa: E402
 
 
 async def lifespan(

@@ -1,4 +1,4 @@
-"""The WebSocket `/ws/v1/`: one socket of a device or of a browser page (docs/wire.md).
+"""One socket of a device or of a browser page at `/ws/v1/` (docs/wire.md).
 
 A device gets what it has yet to acknowledge, then what comes, and says what it has. A page gets
 what comes, as a hint to look again.
@@ -11,12 +11,8 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from channels.auth import AuthMiddlewareStack
 from channels.consumer import AsyncConsumer
-from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 
 from accounts.authentication import devices_of
 from accounts.models import Device
@@ -245,14 +241,14 @@ class Socket(AsyncConsumer):  # type: ignore[misc]
 
 
 class DeviceSocket(Socket):
-    """A device: drains, follows, acknowledges."""
+    """A device: drains, follows, acknowledges. The scope has the `token` that it came with."""
 
     __slots__ = ("device_id", "frames", "framed", "is_empty", "owed", "read_acks", "unstored")
 
     device: Device
 
     async def groups(self) -> list[str] | None:
-        device = await signed_in(bearer(self.scope) or "")
+        device = await signed_in(self.scope["token"])
         if device is None:
             return None
         self.device, self.device_id = device, str(device.pk)
@@ -397,51 +393,6 @@ class BrowserSocket(Socket):
             await super().serve()
         finally:
             live.open_sessions.pop(self.id, None)
-
-
-browsers = AuthMiddlewareStack(BrowserSocket.as_asgi())
-
-
-async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """`/ws/v1/`: a device by its token, a page by its session if it is one of our own pages."""
-    if bearer(scope) is not None:
-        await DeviceSocket.as_asgi()(scope, receive, send)
-    elif same_origin(scope):
-        await browsers(scope, receive, send)
-    else:
-        await receive()
-        await send({"type": "websocket.close", "code": 4403})  # refused before it is open
-
-
-async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    """No socket has this address."""
-    await receive()
-    await send({"type": "websocket.close", "code": 4404})
-
-
-def bearer(scope: Scope) -> str | None:
-    """The device token, from the Authorization header or, where no header can be set, from the
-    subprotocol `bearer.<token>`."""
-    scheme, _space, token = header(scope, b"authorization").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    for offered in scope["subprotocols"]:
-        if offered.startswith("bearer."):
-            return str(offered.removeprefix("bearer."))
-    return None
-
-
-def same_origin(scope: Scope) -> bool:
-    """Whether the page that opens the socket is ours: a browser sends the session's cookie with
-    whatever page it shows (RFC 6455, section 10.2)."""
-    origin, host = urlsplit(header(scope, b"origin")), header(scope, b"host")
-    if not origin.netloc or not validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS):
-        return False
-    return origin.netloc == host or origin.geturl() in settings.CSRF_TRUSTED_ORIGINS
-
-
-def header(scope: Scope, name: bytes) -> str:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 def parts(texts: Iterable[str], length: int) -> Iterator[list[str]]:

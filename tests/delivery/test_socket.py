@@ -19,7 +19,7 @@ from bindings import exchange
 from bindings.models import Binding
 from cards.models import Card
 from cardsite.asgi import application
-from delivery import consumers, fanout, live, mailbox
+from delivery import consumers, fanout, live, mailbox, routing
 from delivery.messages import NAMESPACE
 from tests.conftest import (
     bind,
@@ -352,7 +352,7 @@ async def test_a_slow_socket_is_dropped_and_never_waited_for(
     inbox.put_nowait({"type": "websocket.connect"})
     headers = [(b"authorization", f"Bearer {token(phone)}".encode())]
     scope = {"type": "websocket", "headers": headers, "subprotocols": []}
-    socket = asyncio.create_task(consumers.websocket(scope, inbox.get, send))
+    socket = asyncio.create_task(routing.websocket(scope, inbox.get, send))
     await stuck.wait()
     for _frame in range(10):
         live.publish([phone.user_id], {"kind": "card", "card": "-", "rev": 1, "filling": "x" * 500})
