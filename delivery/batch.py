@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
 from django.db import close_old_connections
@@ -10,10 +11,11 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-async def in_thread(call: Callable[..., Out], *args: Any) -> Out:
+async def in_thread(call: Callable[..., Out], *args: Any, pool: Executor | None = None) -> Out:
     """Run database code in a thread of the pool, with a connection of its own. What Channels has
     for this takes longer to find out what is called than to call it."""
-    return await asyncio.to_thread(with_a_connection, call, *args)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(pool, with_a_connection, call, *args)
 
 
 def with_a_connection(call: Callable[..., Out], *args: Any) -> Out:
