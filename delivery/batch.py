@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from django.db import close_old_connections
+from django.db import Error, close_old_connections, connection
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-async def in_thread(call: Callable[..., Out], *args: Any, pool: Executor | None = None) -> Out:
+async def in_thread(call: Callable[..., Out], *args: Any) -> Out:
     """Run database code in a thread of the pool, with a connection of its own. What Channels has
     for this takes longer to find out what is called than to call it."""
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(pool, with_a_connection, call, *args)
+    return await asyncio.to_thread(with_a_connection, call, *args)
 
 
 def with_a_connection(call: Callable[..., Out], *args: Any) -> Out:
@@ -24,6 +23,28 @@ def with_a_connection(call: Callable[..., Out], *args: Any) -> Out:
         return call(*args)
     finally:
         close_old_connections()
+
+
+class Desk:
+    """A thread that does one thing after another and keeps its connection to the database, whose
+    process there then has at hand what is asked for again and again. What it does may be done
+    twice: where the connection was cut meanwhile, it is done again over a new one."""
+
+    def __init__(self, name: str) -> None:
+        self.thread = ThreadPoolExecutor(1, name)
+
+    async def __call__(self, call: Callable[..., Out], *args: Any) -> Out:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.thread, self.do, call, *args)
+
+    def do(self, call: Callable[..., Out], *args: Any) -> Out:
+        try:
+            return call(*args)
+        except Error:
+            if connection.is_usable():
+                raise
+            connection.close()
+            return call(*args)
 
 
 class Batch(Generic[In]):

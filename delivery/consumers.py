@@ -9,7 +9,6 @@ import logging
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from channels.consumer import AsyncConsumer
 from accounts.authentication import devices_of
 from accounts.models import Device
 from delivery import live, mailbox, messages
-from delivery.batch import Asking, Batch, in_thread
+from delivery.batch import Asking, Batch, Desk, in_thread
 from delivery.frames import EXTENSION, Frames, frame_of
 from delivery.layers import MISSED, Event
 
@@ -65,7 +64,7 @@ async def store(taken: list[tuple["DeviceSocket", messages.Acks]]) -> None:
             devices[ack].append(socket.device_id)
     told = {(subject, rev) for subject, rev in devices if said.get(subject, 0) >= rev}
     try:
-        await in_thread(mailbox.hear, devices, told, pool=storing)
+        await storing(mailbox.hear, devices, told)
     except Exception:  # whoever is closed comes back, is told again what is pending, and says it
         logger.exception("Acknowledgements could not be stored")
         for socket, _acks in taken:
@@ -75,8 +74,7 @@ async def store(taken: list[tuple["DeviceSocket", messages.Acks]]) -> None:
             socket.stored(acks)
 
 
-# Always the same thread, and so the same process of PostgreSQL's: both then know the way.
-storing = ThreadPoolExecutor(1, "acknowledgements")
+storing = Desk("acknowledgements")
 heard = Batch(store, largest=1000, breath=0.005)
 
 
