@@ -4,6 +4,7 @@ than it must; on the database of the environment, in this one process, and where
 it with a second one beside it."""
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def measure(holders: int) -> Figures:
         with another_worker(card):
             by_two = tuple(fan_out(client, card, 2 * REQUESTS + n)[0] for n in range(EDITS))
     card.refresh_from_db()
-    assert OfflineMessage.objects.filter(rev=card.rev).count() == holders
+    assert OfflineMessage.objects.filter(subject=card.pk, rev=card.rev).count() == holders
     chunks = max(-(-holders // fanout.CHUNK), 1)
     return Figures(
         holders=holders,
@@ -141,11 +142,13 @@ def another_worker(card: Card) -> Iterator[None]:
 
 
 def work_beside(database: str, card: str) -> None:
-    """Until it is stopped."""
+    """Until it is stopped, and has done what it is at."""
     connection.settings_dict["NAME"] = database
     spare_the_collector()
+    stopped: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     print("ready", flush=True)
-    while True:
+    while not stopped:
         if not fanout.run_one(UUID(card)):
             time.sleep(0.001)
 
@@ -219,4 +222,5 @@ def questions_of(client: APIClient, card: Card) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == BESIDE:
         work_beside(*sys.argv[2:])
-    run(sys.stdout, [int(number) for number in sys.argv[1:]])
+    else:
+        run(sys.stdout, [int(number) for number in sys.argv[1:]])
