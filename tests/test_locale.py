@@ -12,8 +12,10 @@ from pathlib import Path
 
 import allauth
 import pytest
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import override
 from django.utils.translation.template import templatize
 
 from accounts.models import User
@@ -131,6 +133,12 @@ def test_placeholders_are_kept() -> None:
 
 def test_what_is_compiled_is_what_is_written() -> None:
     assert in_mo() == in_po()
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "12,345"), ("zh-hans", "12,345")])
+def test_a_count_is_read_in_groups_of_three(language: str, said: str) -> None:
+    with override(language):
+        assert intcomma(12345) == said
 
 
 @pytest.mark.parametrize(
