@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from cardsite.demo import PASSWORD
 from tests.browser.conftest import Newcomer, Open, Say, SignIn
-from tests.browser.keyboard import Keyboard
+from tests.browser.keyboard import Keyboard, button, link
 from tests.browser.test_account import code_of
 from tests.servers import Server, running_server
 
@@ -24,14 +24,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("keyboard")
     with running_server(folder, DEMO="1", EMAIL_URL=f"filemail:///{folder}/mail") as server:
         yield server
-
-
-def button(page: Page, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True)
-
-
-def link(page: Page, name: str) -> Any:
-    return page.get_by_role("link", name=name, exact=True)
 
 
 # What somebody is called, another given name, and both together as people of the language do.
