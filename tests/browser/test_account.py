@@ -46,11 +46,6 @@ class Account:
     def press(self, name: str) -> None:
         self.keys.press(button(self.page, self.say(name)))
 
-    def confirm(self, title: str) -> None:
-        """On a page of this title that asks whether one is sure."""
-        expect(self.page.get_by_role("heading", name=self.say(title))).to_be_visible()
-        self.keys.follow(self.page.locator("main button[type=submit]"))
-
     def prove(self) -> None:
         """Who is there, as it is asked for again before what matters."""
         self.keys.write(self.page.locator("[name=password]"), PASSWORD)
@@ -150,7 +145,10 @@ def test_a_passkey_signs_in_alone_until_it_is_removed(account: Account) -> None:
     account.open("account/second-step/webauthn/")
     keys.follow(page.get_by_role("link", name=account.say("Remove")))
     account.prove()
-    keys.follow(page.locator("main button[type=submit]"))
+    keys.follow(link(page, account.say("Cancel")))
+    keys.follow(page.get_by_role("link", name=account.say("Remove")))
+    account.press("Remove it")
+    expect(page.get_by_text(account.say("The passkey is removed."))).to_be_visible()
     expect(page.get_by_text(account.say("None yet."))).to_be_visible()
     account.sign_out()
     account.press("Use a passkey")
