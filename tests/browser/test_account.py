@@ -267,7 +267,7 @@ def closed(socket: ClientConnection) -> int | None:
     with pytest.raises(ConnectionClosed) as ended:
         while True:
             socket.recv(timeout=20)
-    return ended.value.rcvd and ended.value.rcvd.code
+    return ended.value.rcvd.code if ended.value.rcvd else None
 
 
 def test_all_data_is_taken_along_and_the_account_erased(account: Account, say: Say) -> None:
