@@ -9,9 +9,12 @@ import segno
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import LoginWebAuthnForm
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.encoding import force_bytes
+from django.utils.translation import gettext as _
 
 from accounts.models import User
 
@@ -35,6 +38,16 @@ class SecondStep(DefaultMFAAdapter):  # type: ignore[misc]
         picture = io.BytesIO()
         segno.make(url, error="m").save(picture, kind="svg", scale=4, border=4, light="#fff")
         return picture.getvalue().decode()
+
+
+class PasskeyForm(LoginWebAuthnForm):  # type: ignore[misc]
+    def clean_credential(self) -> Authenticator:
+        """Whoever comes with a passkey has typed no code that could be incorrect."""
+        try:
+            return super().clean_credential()
+        except ValidationError as error:
+            said = _("This passkey signs nobody in here. Perhaps it was removed.")
+            raise ValidationError(said) from error
 
 
 def is_asked_of(user: User) -> bool:

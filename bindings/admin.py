@@ -28,6 +28,7 @@ from accounts.staff import (
 )
 from bindings import bulkadmin, exchange  # noqa: F401  (the pages of bulk changes)
 from bindings.models import Binding, Block, Exchange, Guest, Invitation, Request
+from cards.face import listed
 from cards.models import PUBLIC
 
 PRIVATE = ("nickname", "note", "tags", "asks", "approved_rev", "put_off_rev", "private_rev")
@@ -142,7 +143,7 @@ class BindingAdmin(ReadOnlyAdmin[Binding]):
     def circles(self, binding: Binding) -> str:
         ids = binding.view.circles
         names = getattr(binding, "circle_names", None) or circle_names(ids)
-        return ", ".join(names.get(id_, id_) for id_ in ids)
+        return listed(names.get(id_, id_) for id_ in ids)
 
     @admin.display(description=_("revision to follow"))
     def followed_rev(self, binding: Binding) -> int:
@@ -200,7 +201,7 @@ class InvitationAdmin(ReadOnlyAdmin[Invitation]):
 
     @admin.display(description=_("circles"))
     def circles_given(self, invitation: Invitation) -> str:
-        return ", ".join(circle_names(invitation.circles).values())
+        return listed(circle_names(invitation.circles).values())
 
     @admin.display(description=_("open"), boolean=True)
     def open(self, invitation: Invitation) -> bool:

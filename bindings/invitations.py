@@ -23,7 +23,7 @@ from bindings.forms import CodeForm, InviteForm, SheetForm
 from bindings.views import PAGE, exchanged, file, giving_form, throttled
 from cards import vcard
 from cards.access import own_card, user_of
-from cards.face import Face
+from cards.face import Face, listed
 from cards.renderers import properties_of
 
 ON_A_SHEET = 10
@@ -76,7 +76,7 @@ def invitation_page(request: HttpRequest, pk: UUID) -> HttpResponse:
     context = {
         "invitation": made,
         "exchanges": made.exchanges.select_related("given__holder").order_by("-created_at"),
-        "circles": [each.name for each in circles_of(person) if str(each.pk) in made.circles],
+        "circles": listed(each.name for each in circles_of(person) if str(each.pk) in made.circles),
     }
     return render(request, "bindings/invitation_page.html", context)
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import phonenumbers
 from django.utils.formats import date_format
 from django.utils.functional import Promise
-from django.utils.translation import get_language, gettext, pgettext_lazy
+from django.utils.translation import get_language, gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from cards import vcard
@@ -175,9 +175,14 @@ def kind_of(name: str) -> Kind:
     return KINDS.get(name) or RARE.get(name) or Kind(plain)
 
 
+def listed(names: Iterable[str]) -> str:
+    """One after the other, with what parts them in the language of whoever reads it."""
+    return pgettext("between the names of a list", ", ").join(names)
+
+
 def spoken_types(types: Iterable[str]) -> str:
     """The types in words, but for those that go without saying."""
-    return ", ".join(str(TYPES.get(each, each)) for each in types if each not in UNSAID)
+    return listed(str(TYPES.get(each, each)) for each in types if each not in UNSAID)
 
 
 def parts_in_order(name: str) -> list[int]:

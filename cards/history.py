@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from cards.face import Line, named_lines
+from cards.face import Line, listed, named_lines
 from cards.models import EVERYONE, PUBLIC, Card, Content
 
 LOOKED_AT = 200  # revisions of a card, for what a holder is shown of them
@@ -107,7 +107,7 @@ def spoken(seen_by: Collection[str], circles: Circles) -> str:
     if EVERYONE not in seen_by:
         circle_ids = [each for each in seen_by if each not in special]
         names += [circles.get(each, _("a circle that is gone")) for each in circle_ids]
-    return ", ".join(names) or _("only you")
+    return listed(names) or _("only you")
 
 
 # For a holder

@@ -49,6 +49,13 @@ def owed(browser: Device) -> dict[Ack, list[str]]:
     }
 
 
+def only_news(person: User, browser: Device) -> Binding | None:
+    """The card that is all that this browser is to be told of; None if that is none, or several."""
+    pending = OfflineMessage.objects.pending().filter(device=browser)
+    bindings = pending.values_list("binding", flat=True).distinct()[:2]
+    return held_by(person).filter(pk=bindings[0]).first() if len(bindings) == 1 else None
+
+
 def copy_of(person: User) -> dict[str, Any]:
     """Labels are in the language that is active."""
     open_for: dict[Any, list[str]] = {}

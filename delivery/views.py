@@ -6,7 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.cache import get_conditional_response
 
 from accounts.devices import browser_of
@@ -37,6 +37,14 @@ def home(request: HttpRequest) -> HttpResponse:
         "holds": held_by(person).exists(),
     }
     return render(request, "delivery/home.html", context)
+
+
+@login_required
+def notified(request: HttpRequest) -> HttpResponse:
+    """Where a notification leads: to the card that it is about, or to all that is new."""
+    browser = browser_of(request)
+    only = offline.only_news(user_of(request), browser) if browser else None
+    return redirect("held-card", only.pk) if only else redirect("home")
 
 
 @login_required

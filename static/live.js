@@ -67,7 +67,7 @@
     const places = document.querySelectorAll(`[data-card="${frame.card}"]`);
     const lines = await Promise.all([...places].map((place) => readAndShow(place.id)));
     for (const part of document.querySelectorAll('[data-live="all"]')) read(part.id);
-    const changed = [...new Set(lines.flat())].join(", ");
+    const changed = [...new Set(lines.flat())].join(news.dataset.between);
     say(changed ? "changedLines" : "changed", frame.view.fn, changed);
   }
 

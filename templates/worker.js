@@ -10,7 +10,7 @@ const SHELL = "shell-{{ version }}"; // all that the offline pages are made of; 
 const PAGES = {{ pages|safe }};
 const FILES = {{ files|safe }};
 const ICON = "{{ icon }}";
-const HOME = "{% url 'home' %}";
+const NEWS = "{% url 'notified' %}";
 const COPY = "{% url 'offline-copy' %}";
 const CHECKED = "/offline/checked"; // when the server was last asked
 const WHOSE = "Cardsite-Person";
@@ -35,7 +35,7 @@ self.addEventListener("fetch", (event) => {
 self.addEventListener("push", (event) => event.waitUntil(notify(event.data.json())));
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(openPage());
+  event.waitUntil(self.clients.openWindow(NEWS));
 });
 self.addEventListener("message", (event) => {
   const { keep } = event.data;
@@ -163,10 +163,4 @@ async function remove(isGone) {
 
 async function notify({ title, body }) {
   await self.registration.showNotification(title, { body, tag: "cards", icon: ICON });
-}
-
-async function openPage() {
-  const [open] = await self.clients.matchAll({ type: "window" });
-  if (open) await open.focus();
-  else await self.clients.openWindow(HOME);
 }

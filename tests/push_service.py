@@ -36,6 +36,7 @@ class PushService:
     script: deque[tuple[int, dict[str, str]]] = field(default_factory=deque)
     taken: list[tuple[dict[str, Any], dict[str, str]]] = field(default_factory=list)
     asked: int = 0
+    heard: threading.Condition = field(default_factory=threading.Condition)
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="push-")
@@ -58,6 +59,13 @@ class PushService:
         point = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return Subscription(f"https://{self.host}/push/{name}", encoded(point), encoded(AUTH))
 
+    def next_message(self) -> dict[str, Any]:
+        """What the browser is told next, waited for."""
+        with self.heard:
+            assert self.heard.wait_for(lambda: self.taken, timeout=20), "nothing was pushed"
+            message, _headers = self.taken.pop(0)
+        return message
+
     def answer(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str]]:
         self.asked += 1
         if self.script:
@@ -67,7 +75,9 @@ class PushService:
         if headers.get("content-encoding") != "aes128gcm" or not headers["ttl"].isdecimal():
             return 400, {}
         text = http_ece.decrypt(body, private_key=self._key, auth_secret=AUTH, version="aes128gcm")
-        self.taken.append((json.loads(text), headers))
+        with self.heard:
+            self.taken.append((json.loads(text), headers))
+            self.heard.notify_all()
         return 201, {"location": "/message/1"}
 
     def has_signed(self, authorization: str) -> bool:

@@ -62,6 +62,16 @@ def test_browsers_are_heard_and_never_slept_for() -> None:
         assert not re.search(r"\bsleep\(|wait_for_timeout", source), path
 
 
+def test_counts_are_written_for_people() -> None:
+    """What a text is counted by is a number to a machine; what is read of it is grouped."""
+    counted = re.compile(
+        r"{% blocktranslate [^%]*\bcount (\w+)=.*?{% endblocktranslate %}", re.DOTALL
+    )
+    for path in (ROOT / "templates").rglob("*.html"):
+        for found in counted.finditer(path.read_text()):
+            assert f"{{{{ {found[1]} }}}}" not in found[0], path
+
+
 def test_foreign_keys_point_one_way() -> None:
     for model in apps.get_models():
         if model._meta.app_label not in ROOMS:

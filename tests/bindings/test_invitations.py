@@ -93,6 +93,19 @@ def test_a_sheet_has_a_code_that_works(
     assert Invitation.objects.get().uses == 1000
 
 
+@pytest.mark.parametrize(
+    ("language", "used"), [("en", "Used 0 of 1,000"), ("zh-hans", "共 1,000 次")]
+)
+def test_how_often_a_sheet_is_used_is_written_as_numbers_are(
+    language: str, used: str, alice_card: Card, alice: User, web: Web
+) -> None:
+    alice.language = language
+    alice.save()
+    web(alice).post(reverse("sheet", args=[alice_card.pk]), {"paper": "a4"})
+    page = reverse("invitation-page", args=[Invitation.objects.get().pk])
+    assert used in text(web(alice).get(page))
+
+
 def test_a_sheet_shows_what_its_circles_see(
     alice_card: Card, alice: User, family: Circle, web: Web
 ) -> None:

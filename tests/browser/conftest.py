@@ -26,7 +26,7 @@ CARD = "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:{}\r\nTEL:{}\r\nEND:VCARD\r\n"
 people = count(1)
 
 SignIn = Callable[..., Page]
-Newcomer = Callable[[str, str], Page]
+Newcomer = Callable[..., Page]
 Say = Callable[[str], str]
 Open = Callable[..., Page]
 
@@ -118,8 +118,8 @@ def newcomer(window: Open, screen: dict[str, Any]) -> Newcomer:
     for everyone. All that without a page: how it is done on pages, tests/browser/test_owner.py
     shows."""
 
-    def come(name: str, number: str) -> Page:
-        page = window(**screen, reduced_motion="reduce")
+    def come(name: str, number: str, **options: Any) -> Page:
+        page = window(**screen, reduced_motion="reduce", **options)
         person = {"email": f"newcomer{next(people)}@example.org", "password1": PASSWORD}
         hand_in(page, "/account/signup/", name=name, **person)
         card = CARD.format(name, number).encode()

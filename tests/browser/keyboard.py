@@ -77,3 +77,11 @@ class Keyboard:
         with self.page.expect_file_chooser() as chooser:
             self.press(wanted)
         chooser.value.set_files(file)
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def link(page: Page, name: str) -> Locator:
+    return page.get_by_role("link", name=name, exact=True)

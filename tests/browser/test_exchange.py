@@ -2,14 +2,18 @@
 link without JavaScript."""
 
 import io
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import segno
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from tests.browser.conftest import Newcomer, Open, Say, SignIn
+from tests.browser.conftest import Newcomer, Open, Say
+from tests.browser.keyboard import Keyboard, button, link
 from tests.browser.test_owner import link_of, sign_up
 from tests.servers import CHROMIUM
 
@@ -57,56 +61,101 @@ def leads_to_ones_own(page: Page, say: Say, seen: bytes) -> None:
     expect(page.get_by_text(say("This is your own invitation"))).to_be_visible()
 
 
-def test_a_picture_with_the_code_is_read(newcomer: Newcomer, say: Say, tmp_path: Path) -> None:
-    link = share(newcomer("Jana Muster", "+43 1 555 0032"), say)
+def png_of(link: str) -> FilePayload:
+    picture = io.BytesIO()
+    picture_of(link).save(picture, "PNG")
+    return {"name": "seen.png", "mimeType": "image/png", "buffer": picture.getvalue()}
+
+
+def test_a_picture_with_the_code_is_read(newcomer: Newcomer, say: Say) -> None:
+    link_to_card = share(newcomer("Jana Muster", "+43 1 555 0032"), say)
     person = newcomer("Jakob Muster", "+43 1 5")
-    person.goto("/code/")
-    person.get_by_role("link", name=say("Or scan it with the camera")).click()
-    person.wait_for_load_state()
-    for text, name in (("https://elsewhere.example/i/X", "other"), (link, "ours")):
-        picture_of(text).save(tmp_path / f"{name}.png")
+    person.goto("/scan/")
+    keys = Keyboard(person)
     chooser = person.get_by_label(say("Or a picture with the code"))
-    chooser.set_input_files(tmp_path / "other.png")
+    keys.give_file(chooser, png_of("https://elsewhere.example/i/X"))
     expect(person.locator("#scan [role=status]")).to_contain_text("elsewhere.example")
-    chooser.set_input_files(tmp_path / "ours.png")
+    keys.give_file(chooser, png_of(link_to_card))
     expect(person.get_by_text("+43 1 555 0032")).to_be_visible()
 
 
-def test_a_camera_reads_the_code(
-    chromium: Browser, window: Open, sign_in: SignIn, tmp_path: Path
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the camera sees from the moment when it is switched on."""
+    return tmp_path_factory.mktemp("camera") / "film.mjpeg"
+
+
+@pytest.fixture(scope="module")
+def with_camera(chromium: Browser, film: Path) -> Iterator[Browser]:
+    camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    launched = chromium.browser_type.launch(**{**CHROMIUM, "args": [*CHROMIUM["args"], *camera]})
+    yield launched
+    launched.close()
+
+
+def test_a_code_is_typed_where_the_camera_is_refused_and_read_where_it_is_not(
+    newcomer: Newcomer, with_camera: Browser, film: Path, say: Say
 ) -> None:
-    owner = sign_in("alice")
-    owner.goto("/")
-    link = share(owner, str)
-    film = tmp_path / "scene.mjpeg"
+    link_to_card = share(newcomer("Karl Muster", "+43 1 555 0033"), say)
     frame = io.BytesIO()
-    picture_of(link).save(frame, "JPEG")
+    picture_of(link_to_card).save(frame, "JPEG")
     film.write_bytes(frame.getvalue() * 10)
-    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    camera = [*CHROMIUM.get("args", []), *fake, f"--use-file-for-fake-video-capture={film}"]
-    with_camera = chromium.browser_type.launch(**{**CHROMIUM, "args": camera})
-    page = window(with_camera)
-    sign_up(page, str, "Kamila Muster")
+    page = newcomer("Kamila Muster", "+43 1 6", browser=with_camera)
+    keys = Keyboard(page)
+    keys.press(link(page, say("Enter a code")).first)
+    keys.follow(link(page, say("Or scan it with the camera")))
+    keys.press(button(page, say("Use the camera")))
+    expect(page.locator("#scan [role=status]")).to_have_text(said(page, "denied"))
+    keys.follow(link(page, say("Or type the code")))
+    keys.write(page.locator("[name=code]"), link_to_card.rpartition("/")[2])
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("+43 1 555 0033")).to_be_visible()
+
+    page.context.grant_permissions(["camera"])
     page.goto("/scan/")
-    page.get_by_role("button", name="Use the camera").click()
-    expect(page.get_by_text("+43 1 555 0100")).to_be_visible()
+    keys.press(button(page, say("Use the camera")))
+    expect(page.get_by_text("+43 1 555 0033")).to_be_visible()
+    keys.follow(button(page, say("Exchange cards")))
+    expect(page.get_by_role("heading", name="Karl Muster", level=1, exact=True)).to_be_visible()
     page.context.close()
-    with_camera.close()
+
+
+def said(page: Page, what: str) -> str:
+    """What the page of scanning has to say in this case."""
+    text = page.locator("#scan").get_attribute(f"data-{what}")
+    assert text
+    return text
 
 
 def test_a_sheet_is_printed_on_one_page(newcomer: Newcomer, say: Say) -> None:
     page = newcomer("Lena Muster", "+43 1 555 0034")
-    page.get_by_role("link", name=say("Share my card")).click()
-    for paper in ("a4", "letter"):
-        page.get_by_role("link", name=say("Print cards")).click()
-        page.locator("[name=paper]").select_option(paper)
-        page.get_by_role("button", name=say("Make the sheet")).click()
-        expect(page.get_by_role("button", name=say("Print"))).to_be_visible()
+    keys = Keyboard(page)
+    keys.follow(link(page, say("Share my card")))
+    for paper in ("US letter", "A4"):
+        keys.follow(link(page, say("Print cards")))
+        keys.choose(page.locator("[name=paper]"), say(paper))
+        keys.follow(button(page, say("Make the sheet")))
         printed = page.pdf(prefer_css_page_size=True)
         assert printed.count(b"/Type /Page\n") == 1, paper
-        seen = page.locator(".card svg").last.screenshot()
-        page.get_by_role("link", name=say("Back")).click()
+        seen = on_paper(page)
+        page.evaluate("addEventListener('beforeprint', () => (window.isPrinted = true))")
+        keys.press(button(page, say("Print")))
+        page.wait_for_function("window.isPrinted")
+        keys.follow(link(page, say("Back")))
     leads_to_ones_own(page, say, seen)
+
+
+def on_paper(page: Page) -> bytes:
+    """What the last of the cards looks like; all are alike, and nothing is beside them."""
+    page.emulate_media(media="print")
+    cards = page.locator(".card")
+    expect(cards).to_have_count(10)
+    [text] = {"\n".join(each.split()) for each in cards.all_inner_texts()}
+    assert re.fullmatch(r"Lena\nMuster\n\+43\n1\n555\n0034\n[0-9A-Z-]{14}", text), text
+    expect(page.locator("body > header")).to_be_hidden()
+    seen = cards.last.screenshot()
+    page.emulate_media(media="null")
+    return seen
 
 
 def test_a_link_is_enough_without_javascript(

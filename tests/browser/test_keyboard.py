@@ -11,8 +11,9 @@ from playwright.sync_api import Page, expect
 
 from cardsite.demo import PASSWORD
 from tests.browser.conftest import Newcomer, Open, Say, SignIn
-from tests.browser.keyboard import Keyboard
+from tests.browser.keyboard import Keyboard, button, link
 from tests.browser.test_account import code_of
+from tests.browser.test_owner import link_of
 from tests.servers import Server, running_server
 
 numbers = count(1)
@@ -24,14 +25,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("keyboard")
     with running_server(folder, DEMO="1", EMAIL_URL=f"filemail:///{folder}/mail") as server:
         yield server
-
-
-def button(page: Page, name: str) -> Any:
-    return page.get_by_role("button", name=name, exact=True)
-
-
-def link(page: Page, name: str) -> Any:
-    return page.get_by_role("link", name=name, exact=True)
 
 
 # What somebody is called, another given name, and both together as people of the language do.
@@ -245,10 +238,97 @@ def test_a_public_page_takes_the_card_of_a_visitor(
     theirs.write(visitor.get_by_label(say("Phone")), "+43 1 4")
     theirs.follow(button(visitor, say("Save")))
     expect(owner.locator("#news")).to_contain_text("Gast Muster")
+    with visitor.expect_download() as download:
+        theirs.press(link(visitor, say("Save to my address book")))
+    assert "+43 1 555 0047" in download.value.path().read_text()
     theirs.press(link(visitor, say("Remove my card")))
     theirs.press(button(visitor, say("Remove it")))
     keys.press(button(owner, say("Turn the page off")))
     expect(owner.get_by_text(say("Off"), exact=True)).to_be_visible()
+
+
+def test_a_public_page_is_kept_by_somebody_with_an_account(newcomer: Newcomer, say: Say) -> None:
+    owner, keeper = newcomer("Xaver Muster", "+43 1 555 0052"), newcomer("Xenia Muster", "+43 1 5")
+    keys, theirs = Keyboard(owner), Keyboard(keeper)
+    keys.press(link(owner, say("Share my card")))
+    keys.press(link(owner, say("Public page")))
+    keys.tick(owner.locator(".ticks input").first)
+    keys.follow(button(owner, say("Only look")))
+    expect(owner.locator("#preview")).to_contain_text("+43 1 555 0052")
+    expect(owner.get_by_text(say("Off"), exact=True)).to_be_visible()
+    keys.press(button(owner, say("Turn the page on")))
+    keeper.goto(owner.locator("#link").input_value())
+    theirs.tick(keeper.locator("details.more summary"))
+    picture = keeper.get_by_role("img", name=say("QR code of this page"))
+    expect(picture).to_have_js_property("complete", True)
+    theirs.follow(link(keeper, say("Keep this card up to date")))
+    theirs.follow(button(keeper, say("Exchange cards")))
+    expect(keeper.locator(".lines")).to_contain_text("+43 1 555 0052")
+    keys.follow(link(owner, say("Open the page")))
+    expect(owner.locator("main h1")).to_have_text("Xaver Muster")
+
+
+def test_an_invitation_is_looked_after(newcomer: Newcomer, say: Say) -> None:
+    page = newcomer("Yvonne Muster", "+43 1 555 0053")
+    keys = Keyboard(page)
+    keys.press(link(page, say("Share my card")))
+    keys.press(button(page, say("Make a QR code and a link")))
+    with page.expect_download() as download:
+        keys.press(link(page, say("As a file")))
+    assert "VERSION:3.0" in download.value.path().read_text()
+    keys.follow(link(page, say("All invitations, and who used them")))
+    keys.follow(page.get_by_role("main").get_by_role("link", name="Yvonne Muster"))
+    with page.expect_download() as download:
+        keys.press(link(page, say("As vCard 4.0")))
+    assert "VERSION:4.0" in download.value.path().read_text()
+    keys.follow(button(page, say("Take back")))
+    expect(page.get_by_text(say("Nobody yet."))).to_be_visible()
+    expect(page.locator(".tag")).to_have_text(say("taken back"))
+
+
+def test_a_circle_is_renamed_filled_and_deleted_and_the_card_taken_back(
+    newcomer: Newcomer, say: Say
+) -> None:
+    owner, other = newcomer("Zita Muster", "+43 1 555 0054"), newcomer("Zeno Muster", "+43 1 6")
+    exchange(owner, other, say)
+    keys = Keyboard(owner)
+    owner.goto("/circles/")
+    keys.write(owner.locator("[name=name]"), "Kin")
+    keys.follow(button(owner, say("Make the circle")))
+    keys.follow(owner.get_by_role("link", name=say("Rename")))
+    keys.write(owner.locator("[name=name]"), "Family")
+    keys.follow(button(owner, say("Save")))
+    keys.follow(link(owner, say("My cards")))
+    keys.follow(link(owner, say("Edit")))
+    row = owner.get_by_role("group", name=say("Phone"))
+    keys.tick(row.get_by_label(say("Everyone who holds the card")))
+    keys.tick(row.get_by_label("Family"))
+    keys.follow(button(owner, say("Save")).last)
+    expect(other.locator(".lines").get_by_text("+43 1 555 0054")).to_have_count(0)
+
+    keys.follow(owner.locator("#reach").get_by_role("link", name="Zeno Muster"))
+    keys.tick(owner.get_by_label("Family"))
+    keys.follow(button(owner, say("Save")))
+    expect(owner.get_by_text(say("Saved. Their copy of the card follows."))).to_be_visible()
+    expect(other.locator(".lines")).to_contain_text("+43 1 555 0054")
+    keys.follow(owner.get_by_role("navigation").get_by_role("link", name=say("Circles")))
+    keys.follow(owner.get_by_role("link", name=say("Delete")))
+    keys.follow(button(owner, say("Delete the circle")))
+    expect(other.get_by_text("+43 1 555 0054")).to_have_count(0)
+    keys.follow(link(owner, say("My cards")))
+    for name in (say("Who holds it"), "Zeno Muster", say("Take the card back")):
+        keys.follow(link(owner, name))
+    keys.follow(button(owner, say("Take it back")))
+    gone = say("This card is no longer shared with you")
+    expect(other.get_by_role("heading", name=gone)).to_be_visible()
+
+
+def exchange(owner: Page, other: Page, say: Say) -> None:
+    """The other is at the page of the owner's card then."""
+    owner.get_by_role("link", name=say("Share my card")).click()
+    other.goto(link_of(owner, say))
+    button(other, say("Exchange cards")).click()
+    expect(other.locator(".lines")).to_be_visible()
 
 
 ARROWS = {"en": "ArrowUp", "zh-hans": "ArrowDown"}  # to it in the list of languages
@@ -285,6 +365,16 @@ def test_an_address_is_confirmed_and_a_password_forgotten(
     page.goto(mailed(server, address))
     keys.follow(button(page, say("Confirm")))
     page.goto("/account/settings/")
+    keys.follow(link(page, say("Email addresses")))
+    keys.write(page.locator("[name=email]:not([type=radio])"), f"second.{address}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("radio")).to_have_count(2)
+    keys.press(page.get_by_role("radio").first, "ArrowDown")
+    page.once("dialog", lambda dialog: dialog.accept())
+    keys.follow(page.locator("[name=action_remove]"))
+    expect(page.get_by_role("radio")).to_have_count(1)
+    keys.press(page.locator(".account summary"))
+    keys.follow(link(page, say("Settings")))
     keys.press(link(page, say("Second step and passkeys")))
     keys.press(link(page, say("Set it up")))
     prove(page)

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Say, SignIn
-from tests.browser.keyboard import Keyboard
+from tests.browser.keyboard import Keyboard, button, link
 from tests.servers import Server
 
 AT_ONCE = 1000  # milliseconds that a live change may take
@@ -41,20 +41,28 @@ def test_a_changed_number_shows_on_the_other_page_without_reload(
     assert page.evaluate("window.notReloaded")
 
 
-def test_a_reader_stays_where_they_are_when_something_changes(
-    sign_in: SignIn,
+def test_what_changed_is_read_by_keyboard_and_goes_on_as_it_does(
+    sign_in: SignIn, reader: str, say: Say
 ) -> None:
-    """With what they have opened, and the focus where it was."""
-    alice, carol = sign_in("alice"), sign_in("carol")
-    change_phone(alice, "+43 1 555 6666")
-    carol.get_by_role("link", name="Alice Example").click()
-    keys = Keyboard(carol)
-    keys.press(carol.locator(".timeline summary"))
-    keys.go_to(carol.locator(".lines a[href^='mailto:']"))
-    change_phone(alice, "+43 1 555 6667")
-    expect(carol.locator(".lines")).to_contain_text("+43 1 555 6667")
-    expect(carol.locator(".lines a[href^='mailto:']")).to_be_focused()
-    expect(carol.locator(".timeline ol")).to_be_visible()
+    """With what the reader has opened, and the focus where it was."""
+    alice, page = sign_in("alice"), sign_in(reader, reduced_motion="reduce")
+    numbers = [f"+43 1 555 66{len(reader)}{each}" for each in range(3)]
+    for number in numbers[:2]:
+        change_phone(alice, number)
+    keys = Keyboard(page)
+    keys.press(link(page, "Alice Example"))
+    timeline = page.locator(".timeline")
+    keys.press(timeline.get_by_text(say("What changed")))
+    newest = timeline.locator("li li").filter(has_text=say("Phone"))
+    expect(newest.first).to_contain_text(numbers[1])
+    expect(timeline).not_to_contain_text(numbers[0])  # an old one is not shown again
+    keys.go_to(page.locator(".lines a[href^='mailto:']"))
+    change_phone(alice, numbers[2])
+    expect(newest.first).to_contain_text(numbers[2])
+    expect(page.locator(".lines a[href^='mailto:']")).to_be_focused()
+    expect(timeline.locator("ol")).to_be_visible()
+    keys.tick(timeline.locator("summary"))
+    expect(timeline.locator("ol")).to_be_hidden()
 
 
 def test_what_any_window_complains_of_is_heard(window: Open, complaints: list[str]) -> None:
@@ -125,9 +133,10 @@ def test_a_card_that_is_taken_back_leaves_the_open_page(
     holders.locator("#held h2 a").last.click()
     phone = holders.locator(".lines a").first.inner_text()
     owners.goto("/cards/")
-    for link in ("Who holds it", name, "Take the card back"):
-        owners.get_by_role("link", name=link).click()
-    owners.get_by_role("button", name="Take it back").click()
+    keys = Keyboard(owners)
+    for each in ("Who holds it", name, "Take the card back"):
+        keys.follow(link(owners, each))
+    keys.press(button(owners, "Take it back"))
     gone = say("This card is no longer shared with you")
     expect(holders.get_by_role("heading", name=gone)).to_be_visible(timeout=AT_ONCE)
     expect(holders.get_by_text(phone)).to_have_count(0)

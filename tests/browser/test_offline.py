@@ -1,9 +1,12 @@
 """What can be read without a connection, by whom, and that nobody finds it afterwards."""
 
+from typing import Any
+
 from playwright.sync_api import Page, expect
 
 from cardsite.demo import PASSWORD
-from tests.browser.conftest import LANGUAGES, Say, SignIn
+from tests.browser.conftest import Say, SignIn
+from tests.browser.keyboard import Keyboard, button, link
 
 # Headless windows are private ones, which is all that Chromium may have against installing.
 INSTALLABLE = [{"errorId": "in-incognito", "errorArguments": []}]
@@ -37,8 +40,9 @@ def personal(page: Page) -> dict[str, str]:
 
 
 def sign_out(page: Page, say: Say) -> None:
-    page.locator(".account summary").click()
-    page.get_by_role("button", name=say("Sign out")).click()
+    keys = Keyboard(page)
+    keys.press(page.locator(".account summary"))
+    keys.press(button(page, say("Sign out")))
     expect(page.get_by_role("heading", name=say("Sign in"))).to_be_visible()
 
 
@@ -47,15 +51,16 @@ READERS = {"en": ("bob", "carol", "Carol Model"), "zh-hans": ("zhangwei", "0100"
 
 
 def test_cards_and_the_qr_are_read_offline_until_one_signs_out(
-    sign_in: SignIn, say: Say, language: str, complaints: list[str]
+    sign_in: SignIn, screen: dict[str, Any], say: Say, language: str, complaints: list[str]
 ) -> None:
     who, search, name = READERS[language]
-    page = sign_in(who, locale=LANGUAGES[language])
+    page = sign_in(who, **screen, reduced_motion="reduce")
+    keys = Keyboard(page)
     wait_for_copy(page)
     browser = page.context.new_cdp_session(page)
     assert browser.send("Page.getInstallabilityErrors")["installabilityErrors"] == INSTALLABLE
     page.goto("/qr/")
-    page.get_by_role("button", name=say("Make a QR code and a link")).click()
+    keys.press(button(page, say("Make a QR code and a link")))
     code = page.locator(".code").inner_text()
     card = page.url.split("/")[-3]
     wait_for_copy(page, f"/offline/invitation/{card}")
@@ -64,14 +69,20 @@ def test_cards_and_the_qr_are_read_offline_until_one_signs_out(
     page.goto("/qr/")
     expect(page.locator(".qr img")).to_be_visible()
     expect(page.locator(".code")).to_have_text(code)
-    page.goto("/")
+    keys.follow(page.get_by_role("navigation").get_by_role("link", name=say("My cards")))
+    keys.follow(link(page, say("Share")).first)
+    expect(page.locator(".code")).to_have_text(code)
+    keys.follow(page.get_by_role("navigation").get_by_role("link", name=say("Cards I hold")))
     expect(page.get_by_text(say("No connection."))).to_be_visible()
-    page.get_by_label(say("Search")).fill(search)
+    keys.write(page.get_by_label(say("Search")), search)
     expect(page.locator("#list > li")).to_have_count(1)
-    page.get_by_role("link", name=name).click()
-    expect(page.locator(".lines a[href^='tel:']")).to_be_visible()
+    keys.follow(page.get_by_role("link", name=name))
+    keys.go_to(page.locator(".lines a[href^='tel:']"))
     page.goto("/requests/")
     expect(page.get_by_role("heading", name=say("This page needs a connection"))).to_be_visible()
+    keys.follow(link(page, say("Try again")))
+    expect(page.get_by_role("heading", name=say("This page needs a connection"))).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     page.context.set_offline(False)
     expect(page.get_by_role("heading", name=say("Requests"), exact=True)).to_be_visible()

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from cardsite.demo import PASSWORD as DEMO_PASSWORD
 from tests.browser.conftest import Newcomer, Open, Say
+from tests.browser.keyboard import Keyboard, button
 from tests.rest import picture
 
 PASSWORD = "correct-horse-battery"
@@ -131,6 +132,31 @@ def test_the_preview_is_what_the_chosen_circle_sees(newcomer: Newcomer, say: Say
     row.get_by_label("Kin").check()
     page.locator("#as").select_option(label="Kin")
     expect(page.locator("#preview")).to_contain_text("+43 1 555 0008")
+
+
+def test_of_two_windows_the_later_is_told_of_the_earlier(
+    newcomer: Newcomer, say: Say, complaints: list[str]
+) -> None:
+    page = newcomer("Jutta Muster", "+43 1 555 0011")
+    other = page.context.new_page()
+    for window in (page, other):
+        edit(window, say)
+    save_phone(page, say, "+43 1 555 0012")
+    expect(page.locator("#reach")).to_be_visible()
+    save_phone(other, say, "+43 1 555 0013")
+    stale = other.get_by_role("alert")
+    expect(stale).to_contain_text(say("Somebody has changed this card meanwhile"))
+    expect(stale).to_contain_text("+43 1 555 0012")
+    expect(other.get_by_label(say("Phone"), exact=True)).to_have_value("+43 1 555 0013")
+    Keyboard(other).press(button(other, say("Save")).last)
+    expect(other.locator(".differences ins")).to_have_text("+43 1 555 0013")
+    complaints[:] = [each for each in complaints if "409 (Conflict)" not in each]
+
+
+def save_phone(page: Page, say: Say, number: str) -> None:
+    keys = Keyboard(page)
+    keys.write(page.get_by_label(say("Phone"), exact=True), number)
+    keys.press(button(page, say("Save")).last)
 
 
 def test_cards_are_found_and_edited_without_javascript(

@@ -5,6 +5,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open, Say, SignIn
+from tests.browser.keyboard import Keyboard, button
 from tests.servers import Server
 
 
@@ -20,12 +21,14 @@ def signed_in(page: Page, language: str) -> None:
 
 def choose(page: Page, say: Say, name: str) -> None:
     """The cards that are found by this name, and what is to be done with them."""
+    keys = Keyboard(page)
     page.goto("/admin/cards/card/")
-    page.locator("#searchbar").fill(name)
-    page.locator("#changelist-search input[type=submit]").click()
-    page.locator("#action-toggle").check()
-    page.locator("[name=action]").select_option(label=say("Change a property"))
-    page.locator(".actions button[type=submit]").click()
+    keys.write(page.locator("#searchbar"), name)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    keys.tick(page.locator("#action-toggle"))
+    keys.choose(page.locator("[name=action]"), say("Change a property"))
+    keys.follow(page.locator(".actions button[type=submit]"))
 
 
 def test_a_changed_property_comes_to_whoever_holds_the_card(
@@ -36,15 +39,15 @@ def test_a_changed_property_comes_to_whoever_holds_the_card(
     staff, name = window(**screen), f"Example Group {language}"
     signed_in(staff, language)
     choose(staff, say, "alice")
-    staff.get_by_label(say("Property")).select_option("org")
-    staff.get_by_role("button", name=say("Continue")).click()
-    staff.get_by_role("group", name=say("Organization")).get_by_label(
-        say("Becomes"), exact=True
-    ).fill(name)
-    staff.get_by_role("button", name=say("Continue")).click()
+    keys = Keyboard(staff)
+    keys.choose(staff.get_by_label(say("Property")), say("Organization"))
+    keys.follow(button(staff, say("Continue")))
+    group = staff.get_by_role("group", name=say("Organization"))
+    keys.write(group.get_by_label(say("Becomes"), exact=True), name)
+    keys.follow(button(staff, say("Continue")))
     expect(staff.locator(".differences ins")).to_have_text(name)
     expect(bob.get_by_text(name)).to_have_count(0)
-    staff.get_by_role("button", name=say("Change these cards")).click()
+    keys.press(button(staff, say("Change these cards")))
     expect(staff.get_by_role("status")).to_have_text(say("Done."))
     expect(bob.get_by_text(name).first).to_be_visible()
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import override
 
 from accounts.models import Circle, Device, User
 from bindings import exchange
@@ -51,6 +52,15 @@ def test_another_type_is_told_of_the_same_number(alice: User) -> None:
     card.properties[0]["params"] = {"type": ["home"]}
     card.save()
     assert last_change(card) == [("Phone (home)", "+43 1 111 (Phone (work))", "+43 1 111")]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("en", "the public, Family, Work"), ("zh-hans", "公众、Family、Work")],
+)
+def test_circles_are_listed_as_the_language_does(language: str, said: str) -> None:
+    with override(language):
+        assert history.spoken(["public", "1", "2"], {"1": "Family", "2": "Work"}) == said
 
 
 def test_who_sees_a_line_is_told_in_words(alice_card: Card, family: Circle) -> None:

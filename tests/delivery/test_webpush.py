@@ -10,16 +10,18 @@ from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import IntegrityError
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from push_notifications.models import WebPushDevice
 
 from accounts import webpush
 from accounts.models import Device, User
 from accounts.webpush import Subscription
+from bindings import exchange
 from bindings.models import Binding
 from delivery import fanout, prompts
 from delivery.models import Mailbox, PushAttempt
-from tests.conftest import PASSWORD, RecordingLayer, change, make_device
+from tests.conftest import PASSWORD, RecordingLayer, bind, change, make_card, make_device
 from tests.push_service import PushService
 
 Web = Callable[[User], Client]
@@ -138,6 +140,43 @@ def test_a_service_that_is_away_is_tried_again(news: Client, service: PushServic
     service._server.server_close()
     assert [each.verdict for each in run()] == ["retry"]
     assert due() > timezone.now()
+
+
+# Where it leads
+
+
+def where(client: Client) -> str:
+    return str(client.get(reverse("notified"))["Location"])
+
+
+def test_it_leads_to_the_card_that_it_is_about(news: Client, held: Binding) -> None:
+    assert where(news) == reverse("held-card", args=[held.pk])
+
+
+def test_it_leads_to_all_that_is_new_where_there_is_more_than_one_card(
+    news: Client, bob: User, charlie: User
+) -> None:
+    bind(make_card(charlie), bob)
+    fanout.run_all()
+    assert where(news) == reverse("home")
+
+
+def test_it_leads_to_all_that_is_new_where_nothing_waits(news: Client) -> None:
+    look(news)
+    assert where(news) == reverse("home")
+
+
+def test_it_leads_to_no_card_that_was_taken_back(news: Client, held: Binding) -> None:
+    exchange.revoke(held)
+    fanout.run_all()
+    assert where(news) == reverse("home")
+
+
+def test_nobody_else_is_led_to_the_card(
+    news: Client, web: Web, charlie: User, client: Client
+) -> None:
+    assert where(web(charlie)) == reverse("home")
+    assert where(client).startswith(reverse("account_login"))
 
 
 # When no more
