@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "cards",
     "bindings",
     "delivery",
+    "xmpp",
     "push_notifications",
     "allauth",
     "allauth.account",
@@ -340,6 +341,12 @@ WEB_PUSH_HOSTS = env.list(  # of Chrome, Firefox, Safari and Edge
         "*.notify.windows.com",
     ],
 )
+
+# XMPP, where XMPP_DOMAIN names the domain of people's addresses
+XMPP_DOMAIN = env.str("XMPP_DOMAIN", default="").lower()
+XMPP_CARDS_DOMAIN = env.str("XMPP_CARDS_DOMAIN", default=f"cards.{XMPP_DOMAIN}").lower()
+XMPP_COMPONENT = env.str("XMPP_COMPONENT", default="127.0.0.1:5347")
+XMPP_SECRET = env.str("XMPP_SECRET", default="")
 
 LOGGING = {
     "version": 1,
