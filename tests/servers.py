@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -90,6 +90,14 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
                 return
         time.sleep(0.02)  # between two knocks at a door that nobody opens yet
     raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text(errors='replace')}")
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + STARTING_TIME
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)  # between two looks
 
 
 @contextmanager
@@ -168,9 +176,12 @@ class RunningProsody:
                 "cards_domain": "cards.example.org",
                 "component": ("127.0.0.1", free_port()),
                 "secret": secrets.token_urlsafe(20),
+                "door": "",
+                "door_name": "127.0.0.1",
                 "folder": str(folder),
                 "port": free_port(),
                 "server_port": free_port(),
+                "looks_every": 0.2,
                 **options,
             }
         )
@@ -213,7 +224,8 @@ class RunningProsody:
 def running_prosody(
     folder: Path, people: Iterable[str] = (), **options: Any
 ) -> Iterator[RunningProsody]:
-    """An XMPP server. These people sign in to it without a product, their name is the password."""
+    """An XMPP server. People sign in to it as the product at `door` says; or these, without a
+    product, their name is the password."""
     folder.mkdir(parents=True, exist_ok=True)
     if people:
         options["authentication"] = "internal_plain"
@@ -363,6 +375,10 @@ class Server:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def manage(self, *arguments: str) -> None:
+        """A command of the product, beside it."""
+        run_manage(self.environment, *arguments)
 
     def wait_until_dead(self) -> int:
         return self.processes["web"].wait(timeout=STARTING_TIME)

@@ -23,11 +23,14 @@ class Prosody:
     cards_domain: str
     component: tuple[str, int]  # where the bridge connects
     secret: str
+    door: str  # where the product is asked, up to its path
+    door_name: str  # as what host
     folder: str  # where it keeps what it must
     host: str = "127.0.0.1"
     port: int = 5222  # of clients
     server_port: int = 5269  # of other servers
     authentication: str = "cardsite"
+    looks_every: float = 5  # seconds
 
     def is_on_loopback(self) -> bool:
         return ipaddress.ip_address(self.host).is_loopback
@@ -50,6 +53,10 @@ class Prosody:
                 setting("s2s_require_encryption", encrypted),
                 setting("allow_unencrypted_plain_auth", not encrypted),
                 setting("authentication", self.authentication),
+                setting("cardsite_door", f"{self.door}/xmpp/"),
+                setting("cardsite_host", self.door_name),
+                setting("cardsite_secret", self.secret),
+                setting("cardsite_looks_every", self.looks_every),
                 f"VirtualHost {lua(self.domain)}",
                 f"Component {lua(self.cards_domain)}",
                 setting("component_secret", self.secret),
