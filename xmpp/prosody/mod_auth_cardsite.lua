@@ -25,6 +25,13 @@ local ACCOUNTS_EVERY = 3600; -- seconds
 local accounts = module:open_store("cardsite");
 local host = module.host;
 
+-- With all that is kept for them. Prosody also remembers rosters, by name.
+local function forget(username)
+	usermanager.delete_user(username, host);
+	local rosters = prosody.hosts[host].roster_cache;
+	if rosters then rosters:set(username .. "@" .. host, nil); end
+end
+
 -- What the door answers: a promise of its status and what it says. Rejected if nobody answers.
 local function ask(what, said)
 	local answer = http.request(door .. what, {
@@ -50,7 +57,7 @@ local function take_over(username, person)
 	local account = accounts:get(username);
 	if account and account.person ~= person then
 		module:log("info", "The name %s is another person's now", username);
-		usermanager.delete_user(username, host);
+		forget(username);
 	end
 	if not account or account.person ~= person then
 		accounts:set(username, { person = person });
@@ -170,7 +177,7 @@ local function look_at(usernames)
 		end
 		for _, username in ipairs(answer.said.gone or {}) do
 			module:log("info", "%s is gone, with all that was kept for them", username);
-			usermanager.delete_user(username, host);
+			forget(username);
 		end
 	end);
 end
