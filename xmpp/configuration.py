@@ -11,7 +11,7 @@ from pathlib import Path
 MODULES = Path(__file__).resolve().parent / "prosody"  # our own, in Lua
 ENABLED = [
     *("roster", "saslauth", "tls", "dialback", "disco", "ping", "carbons", "pep", "blocklist"),
-    *("smacks", "csi_simple", "vcard_legacy", "limits"),
+    *("smacks", "csi_simple", "vcard_legacy", "limits", "cardsite"),
 ]
 
 
@@ -53,6 +53,7 @@ class Prosody:
                 setting("s2s_require_encryption", encrypted),
                 setting("allow_unencrypted_plain_auth", not encrypted),
                 setting("authentication", self.authentication),
+                setting("cardsite_cards", self.cards_domain),
                 setting("cardsite_door", f"{self.door}/xmpp/"),
                 setting("cardsite_host", self.door_name),
                 setting("cardsite_secret", self.secret),
