@@ -11,6 +11,7 @@ from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.utils.encoding import force_bytes
 
 from accounts.models import User
@@ -35,6 +36,10 @@ class SecondStep(DefaultMFAAdapter):  # type: ignore[misc]
         picture = io.BytesIO()
         segno.make(url, error="m").save(picture, kind="svg", scale=4, border=4, light="#fff")
         return picture.getvalue().decode()
+
+
+# Of each user of a query whether it is asked of them.
+IS_ASKED = Exists(Authenticator.objects.filter(user=OuterRef("pk")))
 
 
 def is_asked_of(user: User) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 
+from accounts import devices
 from accounts.models import AppPassword, User
 from bindings import exchange
 from tests.conftest import PASSWORD, make_person
@@ -46,7 +47,9 @@ def look(username: str, person: str, *keys: str) -> Any:
 def test_an_app_password_signs_in(alice: User) -> None:
     answer = sign_in("alice", app_password_of(alice))
     assert answer.status_code == 200
-    assert answer.json() == {"person": str(alice.pk), "key": str(alice.app_passwords.get().pk)}
+    device = alice.devices.get(platform="xmpp", revoked_at=None)
+    key = f"{device.pk}/{alice.app_passwords.get().pk}"
+    assert answer.json() == {"person": str(alice.pk), "key": key}
     assert alice.app_passwords.get().last_used_at
 
 
@@ -110,7 +113,7 @@ def test_a_key_ends_with_its_app_password(alice: User) -> None:
     key = sign_in("alice", app_password_of(alice)).json()["key"]
     other = sign_in("alice", app_password_of(alice)).json()["key"]
     assert look("alice", str(alice.pk), key, other) == {"gone": [], "ended": []}
-    alice.app_passwords.get(pk=key).delete()
+    alice.app_passwords.get(pk=key.split("/")[1]).delete()
     ended = [{"username": "alice", "keys": [key]}]
     assert look("alice", str(alice.pk), key, other) == {"gone": [], "ended": ended}
 
@@ -122,6 +125,15 @@ def test_a_key_ends_with_the_password(alice: User, settings: Any) -> None:
     alice.set_password("another-horse-1")
     alice.save()
     assert look("alice", str(alice.pk), key)["ended"] == [{"username": "alice", "keys": [key]}]
+
+
+def test_a_key_ends_with_the_device_and_the_next_one_is_good(alice: User) -> None:
+    password = app_password_of(alice)
+    key = sign_in("alice", password).json()["key"]
+    devices.revoke(alice.devices.get(platform="xmpp"))
+    assert look("alice", str(alice.pk), key)["ended"] == [{"username": "alice", "keys": [key]}]
+    again = sign_in("alice", password).json()["key"]
+    assert look("alice", str(alice.pk), key, again)["ended"][0]["keys"] == [key]
 
 
 def test_all_end_with_the_account(alice: User) -> None:
@@ -144,13 +156,14 @@ def test_a_name_that_is_given_up_is_gone_whoever_takes_it(alice: User, bob: User
 
 
 def test_many_are_looked_at_with_few_questions(
-    alice: User, django_assert_max_num_queries: Any
+    alice: User, settings: Any, django_assert_max_num_queries: Any
 ) -> None:
     people = [make_person(f"person{n}", "Person") for n in range(20)]
+    settings.XMPP_ACCOUNT_PASSWORDS = True
     known = [
         {"username": each.username, "person": str(each.pk), "keys": ["none"]} for each in people
     ]
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(3):
         ended = ask("signed-in", {"people": known}).json()["ended"]
     assert len(ended) == 20
 

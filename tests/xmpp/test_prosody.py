@@ -125,12 +125,15 @@ async def test_who_is_here_is_told_to_the_cards_that_come_back(prosody: RunningP
         assert here == {alice.boundjid.full, bob.boundjid.full}
 
 
-async def test_nobody_else_is_told(prosody: RunningProsody) -> None:
+async def test_and_for_nobody_else_who_asks(prosody: RunningProsody) -> None:
     async with client(prosody, "alice") as (alice, _), client(prosody, "bob") as (bob, _):
         alice.send_presence()
-        heard = heard_by(bob)
-        bob.send_presence(pto="example.org", ptype="probe")
-        await bob.get_roster()
+        await alice.get_roster()
+        async with cards(prosody) as component:
+            heard = heard_by(bob)
+            bob.send_presence(pto="example.org", ptype="probe")
+            bob.send_presence(pstatus="the next thing")
+            assert "the next thing" in text(await component.hears())
         assert not [each for each in heard if alice.boundjid.full in each]
 
 
