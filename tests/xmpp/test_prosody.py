@@ -125,13 +125,23 @@ async def test_who_is_here_is_told_to_the_cards_that_come_back(prosody: RunningP
         assert here == {alice.boundjid.full, bob.boundjid.full}
 
 
-async def test_and_for_nobody_else_who_asks(prosody: RunningProsody) -> None:
+async def test_or_who_get_to_know_somebody(prosody: RunningProsody) -> None:
+    async with client(prosody, "alice") as (alice, _), cards(prosody) as component:
+        alice.send_presence(pstatus="come")
+        assert "come" in text(await component.hears())
+        component.send_presence(pto="nobody@example.org", ptype="probe")
+        component.send_presence(pto="alice@example.org", ptype="probe")
+        assert "come" in text(await component.hears())
+
+
+async def test_but_nobody_else_is_told_who_asks(prosody: RunningProsody) -> None:
     async with client(prosody, "alice") as (alice, _), client(prosody, "bob") as (bob, _):
         alice.send_presence()
         await alice.get_roster()
         async with cards(prosody) as component:
             heard = heard_by(bob)
             bob.send_presence(pto="example.org", ptype="probe")
+            bob.send_presence(pto="alice@example.org", ptype="probe")
             bob.send_presence(pstatus="the next thing")
             assert "the next thing" in text(await component.hears())
         assert not [each for each in heard if alice.boundjid.full in each]

@@ -35,15 +35,29 @@ module:hook("presence/bare", function (event)
 	end
 end, 10);
 
--- The cards have come back, and ask who is here.
-module:hook("presence/host", function (event)
-	local stanza = event.stanza;
-	if stanza.attr.type ~= "probe" or stanza.attr.from ~= cards then return; end
-	for _, user in pairs(prosody.hosts[host].sessions) do
-		for _, session in pairs(user.sessions) do
-			if session.presence then tell_presence(session, session.presence); end
-		end
+local function tell_presences(user)
+	for _, session in pairs(user and user.sessions or {}) do
+		if session.presence then tell_presence(session, session.presence); end
 	end
+end
+
+-- The cards ask who is here, whoever is in a roster: of everybody when they have come back, of one
+-- when they get to know them.
+local function is_asked_by_cards(stanza)
+	return stanza.attr.type == "probe" and stanza.attr.from == cards;
+end
+
+module:hook("presence/host", function (event)
+	if not is_asked_by_cards(event.stanza) then return; end
+	for _, user in pairs(prosody.hosts[host].sessions) do
+		tell_presences(user);
+	end
+	return true;
+end, 10);
+
+module:hook("presence/bare", function (event)
+	if not is_asked_by_cards(event.stanza) then return; end
+	tell_presences(prosody.bare_sessions[event.stanza.attr.to]);
 	return true;
 end, 10);
 
