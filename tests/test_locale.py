@@ -21,7 +21,7 @@ from cards.models import Card
 from delivery import prompts
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accounts", "cards", "bindings", "delivery", "cardsite")
+ROOMS = ("accounts", "cards", "bindings", "delivery", "xmpp", "cardsite")
 CATALOG = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django"
 
 PO_LINE = re.compile(r'^(?:(msg\w+)\S* )?(".*")$', re.MULTILINE)

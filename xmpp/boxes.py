@@ -107,11 +107,17 @@ class Box:
             self.sessions[resource] = features
         return is_new
 
-    def tell_again(self) -> None:
-        """What may have been lost on the way, and what has come meanwhile."""
-        self.newest.clear()
-        self.unacknowledged.clear()
+    def tell_again(self, told: dict[str, int]) -> None:
+        """What was told before somebody came, and is not acknowledged yet, may have been lost."""
+        for subject, rev in told.items():
+            if subject in self.unacknowledged and self.newest.get(subject) == rev:
+                del self.newest[subject]
+                self.unacknowledged.discard(subject)
         self.drain()
+
+    def owed(self) -> dict[str, int]:
+        """What it was told and has yet to acknowledge."""
+        return {each: self.newest[each] for each in self.unacknowledged if each in self.newest}
 
     def vanish(self, resource: str) -> None:
         self.sessions.pop(resource, None)

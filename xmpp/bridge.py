@@ -10,7 +10,6 @@ import random
 import secrets
 from collections import defaultdict
 from contextlib import suppress
-from itertools import count
 from xml.etree.ElementTree import Element
 
 from django.conf import settings
@@ -65,6 +64,7 @@ class Bridge:
         self.heard: Batch[tuple[Box, Ack]] = Batch(self.store, largest=5000, breath=0.005)
         self.lanes: Lanes[Element] = Lanes(self.answer)
         self.heard_at, self.is_connected = 0.0, False
+        self.looks = 0
 
     # Being the one
 
@@ -155,13 +155,14 @@ class Bridge:
 
     async def look(self) -> None:
         """What nobody has hinted at; and who was signed out. Without Redis there are no hints."""
-        for turn in count():
+        while True:
+            self.looks += 1
             await asyncio.sleep(LOOK_EVERY)
             try:
                 gone = await in_thread(live.signed_out_groups)
                 live.layer().hand_out(gone, {"close": live.SIGNED_OUT})
-                if isinstance(live.layer(), LocalLayer) or turn % 60 == 0:
-                    await self.look_for_news(everywhere=turn % 10 == 0)
+                if isinstance(live.layer(), LocalLayer) or self.looks % 60 == 0:
+                    await self.look_for_news(everywhere=self.looks % 10 == 0)
             except Exception:
                 logger.exception("Looking for news failed")
 
@@ -273,7 +274,7 @@ class Bridge:
         if features is None and box.sessions.get(sender.resource) is None:
             self.say(disco.question(str(sender), "d." + secrets.token_hex(4)))
         if box.appear(sender.resource, features):
-            asyncio.get_running_loop().call_later(GRACE, box.tell_again)
+            asyncio.get_running_loop().call_later(GRACE, box.tell_again, box.owed())
         return True
 
     async def load(self, jid: str) -> Box | None:
@@ -285,6 +286,8 @@ class Bridge:
             box = Box(address, self)
             self.boxes.add(box)
             await in_thread(mailbox.arrive, [address.device], 1)
+            if not box.is_app:
+                self.say(stanzas.presence(house(), jid, type="probe"))
             return box
         return None
 

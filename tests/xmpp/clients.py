@@ -14,17 +14,12 @@ from tests.servers import RunningProsody
 from tests.xmpp.conftest import until
 
 CLIENT = "{jabber:client}"
+BODY = CLIENT + "body"
 CARDS = "cards.example.org"
-PLUGINS: tuple[str, ...] = (
-    "xep_0030",
-    "xep_0050",
-    "xep_0054",
-    "xep_0060",
-    "xep_0084",
-    "xep_0092",
-    "xep_0115",
+PLUGINS = (
+    *("xep_0030", "xep_0050", "xep_0054", "xep_0060", "xep_0084", "xep_0092", "xep_0115"),
+    *("xep_0153", "xep_0184", "xep_0199"),
 )
-PLUGINS += ("xep_0153", "xep_0184", "xep_0199")
 
 
 class Client(ClientXMPP):
@@ -69,6 +64,13 @@ class Client(ClientXMPP):
 
         return (await until(found))[0]  # type: ignore[no-any-return]
 
+    def part(self, name: str) -> Any:
+        """slixmpp's plugin for this XEP."""
+        return self.plugin[name]
+
+    def tells(self, to: str, words: str, type: str = "chat") -> None:
+        cast(Any, self).send_message(to, words, mtype=type)
+
     async def linked(self) -> None:
         """Let this JID be a device: it has the component for a contact."""
         self.send_presence(pto=CARDS, ptype="subscribe")
@@ -82,10 +84,12 @@ class Client(ClientXMPP):
         answer = await self.asks(of, "<vCard xmlns='vcard-temp'/>")
         return answer.xml[0]  # type: ignore[no-any-return]
 
-    async def refusal(self, of: str, payload: str = "<vCard xmlns='vcard-temp'/>") -> str:
+    async def refusal(
+        self, of: str, payload: str = "<vCard xmlns='vcard-temp'/>", type: str = "get"
+    ) -> str:
         """With what condition this question is refused."""
         try:
-            await self.asks(of, payload)
+            await self.asks(of, payload, type)
         except IqError as error:
             return str(error.condition)
         raise AssertionError("It was answered.")
