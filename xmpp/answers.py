@@ -14,7 +14,7 @@ from xmpp.contacts import NOTHING, Answer
 from xmpp.jids import Jid, house
 from xmpp.looks import Look, look, png_of
 from xmpp.models import Address
-from xmpp.news import avatar_info
+from xmpp.news import LONGEST, avatar_info
 from xmpp.stanzas import element
 
 PUBSUB = "http://jabber.org/protocol/pubsub"
@@ -56,7 +56,7 @@ def message(sender: Jid, to: Jid, heard: Element) -> Answer:
     if event is not None:
         return Answer(publishing.noticed(sender, event))
     said = stanzas.text_in(heard, "body")
-    if to.local or not said or heard.get("type") == "groupchat":
+    if to.local or not said or heard.get("type", "normal") not in ("chat", "normal"):
         return NOTHING
     person = person_of(sender)
     reply = commands.reply(person, said) if person else ""
@@ -105,7 +105,9 @@ class Asked:
         return self.seen
 
     def says(self, *inside: Element) -> Answer:
-        return Answer([stanzas.answer(self.heard, *inside)])
+        said = stanzas.answer(self.heard, *inside)
+        too_long = len(stanzas.written(said)) > LONGEST
+        return self.refuses("resource-constraint") if too_long else Answer([said])
 
     def refuses(self, condition: str, why: str = "") -> Answer:
         return Answer([stanzas.refusal(self.heard, condition, why)])
