@@ -153,12 +153,12 @@ def change(person: User, sender: Jid, parsed: vcard.ParsedCard) -> None:
 
 def known_parts(card: Card, person: User, parsed: vcard.ParsedCard) -> list[Plain]:
     """The properties that the owner could also write by hand, without what we add ourselves."""
-    ours = {f"urn:uuid:{card.pk}", f"xmpp:{contact(person.username)}"}
+    ours = [f"urn:uuid:{card.pk}", f"xmpp:{contact(person.username)}"]
     kept: list[Plain] = []
     for each in parsed.properties:
         if each.name in importing.OURS or each.name == "photo" or each.value in ours:
             continue
-        plain = vcard.to_json([each])
+        plain = vcard.to_json([as_written(each)])
         try:
             kept += vcard.to_json(vcard.from_json(plain))
         except vcard.VCardError:
@@ -166,11 +166,21 @@ def known_parts(card: Card, person: User, parsed: vcard.ParsedCard) -> list[Plai
     return kept
 
 
+def as_written(each: vcard.Property) -> vcard.Property:
+    """A number as people write it: servers make an address of it when they turn one form of a vCard
+    into the other."""
+    if each.name != "tel" or not str(each.value).startswith("tel:"):
+        return each
+    params = {name: values for name, values in each.params.items() if name != "value"}
+    return vcard.Property("tel", str(each.value).removeprefix("tel:"), params)
+
+
 def merged(own: list[Plain], before: Iterable[Plain], after: list[Plain]) -> list[Plain]:
     """The properties of a card when a client that had published `before` publishes `after`.
 
     What it does not know stays. A new value takes the place, and the audience, of one of the same
-    name that the client has changed; one that is altogether new is hidden.
+    name that the client has changed, or, when it publishes for the first time, that others see; one
+    that is altogether new is hidden.
     """
     before = list(before)
     new = [each for each in after if not among(each, own)]
@@ -179,7 +189,7 @@ def merged(own: list[Plain], before: Iterable[Plain], after: list[Plain]) -> lis
         each
         for each in own
         if not among(each, after)
-        and (among(each, before) or (each["circles"] and each["name"] in names))
+        and (among(each, before) or (not before and each["circles"] and each["name"] in names))
     ]
     kept = list(own)
     for each in new:

@@ -221,5 +221,5 @@ def _read(each: Element) -> Iterator[Property]:
     elif name == "PHOTO" and inside.get("BINVAL"):
         yield Property("photo", media.data_uri(inside["BINVAL"], inside.get("TYPE", "").lower()))
     elif name in _NAMES:
-        values: Value = text.split(", ") if _NAMES[name] == "nickname" else text
+        values: Value = [*text.split(", ")] if _NAMES[name] == "nickname" else text
         yield Property(_NAMES[name], values)
