@@ -199,7 +199,7 @@ class RunningProsody:
     def start(self) -> None:
         """Start it, again if it was stopped, until it answers."""
         settings = self.folder / "prosody.cfg.lua"
-        settings.write_text(self.has.text())
+        settings.write_text("run_as_root = true\n" + self.has.text())
         command, log = (find("prosody"), "-F", "--config", settings), self.folder / "prosody.log"
         with log.open("ab") as out:
             self.process = subprocess.Popen([*map(str, command)], stdout=out, stderr=out)

@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class XmppConfig(AppConfig):
     name = "xmpp"
     verbose_name = "XMPP"
+
+    def ready(self) -> None:
+        from xmpp import checks  # noqa: F401
