@@ -66,7 +66,7 @@ class Client(ClientXMPP):
 
     def part(self, name: str) -> Any:
         """slixmpp's plugin for this XEP."""
-        return self.plugin[name]
+        return cast(Any, self.plugin)[name]
 
     def tells(self, to: str, words: str, type: str = "chat") -> None:
         cast(Any, self).send_message(to, words, mtype=type)
