@@ -76,9 +76,13 @@ def install_missing(needed: dict[str, str] = NEEDED) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def free_port() -> int:
+def free_port(wish: int = 0) -> int:
+    """This one, if nobody has it."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind(("127.0.0.1", wish))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
@@ -221,10 +225,13 @@ class RunningProsody:
 
 
 def certify(folder: Path, *domains: str) -> str:
-    """A folder with a certificate for each of these domains, of no authority but itself."""
+    """A folder with a certificate for each of these domains, of no authority but itself; those that
+    are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for domain in domains:
         key, certificate = folder / f"{domain}.key", folder / f"{domain}.crt"
+        if certificate.exists():
+            continue
         command = [
             "openssl",
             "req",
