@@ -12,7 +12,8 @@ from pathlib import Path
 MODULES = Path(__file__).resolve().parent / "prosody"  # our own, in Lua
 ENABLED = [
     *("roster", "saslauth", "dialback", "disco", "ping", "carbons", "pep", "blocklist", "smacks"),
-    *("csi_simple", "vcard_legacy", "limits", "cardsite"),
+    *("csi_simple", "vcard_legacy", "limits", "cardsite", "cardsite_strangers"),
+    "cardsite_multicast",
 ]
 KIB = 1024
 # What one connection may say: the size of a stanza in octets, and how many octets in a second.
@@ -79,6 +80,8 @@ class Prosody:
         yield f"VirtualHost {lua(self.domain)}"
         yield f"Component {lua(self.cards_domain)}"
         yield f"component_secret = {lua(self.secret)}"
+        # Of two bridges the lease says who speaks; one that is frozen must not shut the next out.
+        yield 'component_conflict_resolve = "kick_old"'
 
 
 def is_loopback(host: str) -> bool:

@@ -3,10 +3,18 @@
 import asyncio
 import base64
 import re
+from contextlib import suppress
 from typing import Self
 
 PATIENCE = 15  # seconds
 XMLNS_SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """At once, whatever is still to be said."""
+    writer.transport.abort()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 class Raw:
@@ -23,7 +31,7 @@ class Raw:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        self.writer.close()
+        await close(self.writer)
 
     async def open(self, namespace: str = "jabber:client", **attributes: str) -> str:
         said = {"to": self.to, "version": "1.0", **attributes}
@@ -32,7 +40,7 @@ class Raw:
             f"<?xml version='1.0'?><stream:stream xmlns='{namespace}' {words}"
             " xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback'>"
         )
-        return await self.hears(r"</stream:features>|<stream:features/>|stream:error")
+        return await self.hears(r"</(stream:)?features>|<(stream:)?features[^>]*/>|stream:error")
 
     async def say(self, text: str) -> None:
         """Or part of it, if the other side has had enough."""
