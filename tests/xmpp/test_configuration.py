@@ -10,7 +10,7 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
-from tests.servers import find, free_port, running
+from tests.servers import find, free_port, running, wait_until
 from xmpp.configuration import lua
 
 SECRET = "a-secret-of-the-tests"
@@ -80,7 +80,7 @@ def test_prosody_takes_what_is_printed(settings: Any, tmp_path: Path) -> None:
     file = tmp_path / "prosody.cfg.lua"
     file.write_text("run_as_root = true\n" + printed(folder=str(tmp_path)))
     with running(find("prosody"), "-F", "--config", file, port=settings.XMPP_PORT):
-        assert (tmp_path / "prosody.pid").exists()
+        wait_until((tmp_path / "prosody.pid").exists)
 
 
 def test_off_loopback_everything_is_encrypted(settings: Any) -> None:
