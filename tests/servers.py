@@ -275,9 +275,10 @@ def running_production() -> Iterator[dict[str, str]]:
         yield {"DATABASE_URL": rows, "REDIS_URL": redis, "CELERY_BROKER_URL": redis}
 
 
-def run_manage(environment: dict[str, str], *arguments: str) -> None:
+def run_manage(environment: dict[str, str], *arguments: str, **options: Any) -> Any:
     command = [sys.executable, "manage.py", *arguments]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True)
+    whole = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=whole, check=True, **options).stdout
 
 
 def shared_folder() -> Path:
@@ -403,9 +404,10 @@ class Server:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def manage(self, *arguments: str) -> None:
-        """A command of the product, beside it."""
-        run_manage(self.environment, *arguments)
+    def manage(self, *arguments: str) -> str:
+        """What a command of the product says, beside it."""
+        said = run_manage(self.environment, *arguments, stdout=subprocess.PIPE, text=True)
+        return str(said)
 
     def wait_until_dead(self) -> int:
         return self.processes["web"].wait(timeout=STARTING_TIME)
