@@ -18,7 +18,7 @@ from delivery import live, mailbox, messages
 from delivery.batch import Asking, Batch, in_thread
 from delivery.layers import LocalLayer
 from delivery.messages import Ack
-from xmpp import answers, disco, news, stanzas
+from xmpp import answers, disco, multicast, news, stanzas
 from xmpp.boxes import Box, Boxes
 from xmpp.jids import Jid, house
 from xmpp.lanes import Lanes
@@ -33,6 +33,7 @@ PING_EVERY = 20.0  # seconds
 GRACE = 2.0  # seconds that somebody who has come has to acknowledge what their server kept
 LONGEST_WAIT = 30.0  # seconds between two tries to reach the server
 
+SERVER = "d.server"  # the question to our own
 RECEIVED = f"{{{disco.RECEIPTS}}}received"
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Bridge:
         self.heard: Batch[tuple[Box, Ack]] = Batch(self.store, largest=5000, breath=0.005)
         self.lanes: Lanes[Element] = Lanes(self.answer)
         self.heard_at, self.is_connected = 0.0, False
-        self.looks = 0
+        self.looks, self.has_multicast = 0, False
 
     # Being the one
 
@@ -120,7 +121,11 @@ class Bridge:
     def greet(self) -> None:
         """Find out who is online; whoever is gets what is pending. Our own server tells it of all
         its people at once."""
-        self.say(stanzas.presence(house(), settings.XMPP_DOMAIN, type="probe"))
+        self.has_multicast = False
+        self.say(
+            disco.question(settings.XMPP_DOMAIN, SERVER),
+            stanzas.presence(house(), settings.XMPP_DOMAIN, type="probe"),
+        )
         for jid, box in list(self.boxes.by_jid.items()):
             if box.is_app:
                 box.drain()
@@ -212,14 +217,13 @@ class Bridge:
 
     async def send(self, taken: list[tuple[Box, Parcel]]) -> None:
         link = self.link
-        texts = await in_thread(news.rendered, [parcel for _box, parcel in taken])
+        sent = await in_thread(news.rendered, [parcel for _box, parcel in taken])
         if link is None or link is not self.link:
             return  # whoever was meant is told when there is another
-        link.write(
-            "".join(
-                text for (box, _parcel), text in zip(taken, texts, strict=True) if box in self.boxes
-            )
-        )
+        alive = [box in self.boxes for box, _parcel in taken]
+        groups = multicast.grouped((ready, jid) for at, ready, jid in sent if alive[at])
+        for text in multicast.written(groups, is_understood=self.has_multicast):
+            link.write(text)
         await link.emptied.wait()
 
     async def store(self, taken: list[tuple[Box, Ack]]) -> None:
@@ -243,14 +247,23 @@ class Bridge:
         sender, to = Jid.read(heard.get("from")), Jid.read(heard.get("to"))
         if sender is None or to is None or sender.domain == house():
             return
+        if str(sender) == settings.XMPP_DOMAIN:
+            return self.hear_server(heard)
         kind, type_ = stanzas.kind_of(heard), heard.get("type", "")
         receipt = heard.find(RECEIVED) if kind == "message" else None
         if receipt is not None:
-            self.take_ack(sender, receipt.get("id", ""))
+            self.take_ack(str(sender), news.ack_in(receipt.get("id", "")))
         elif self.is_understood(kind, type_, sender, heard) or type_ == "error":
             return
         elif not self.lanes.add(sender.bare, heard) and kind == "iq":
             self.say(stanzas.refusal(heard, "resource-constraint"))
+
+    def hear_server(self, heard: Element) -> None:
+        """What our own server says for itself: what it can do, and what many have acknowledged."""
+        if stanzas.id_of(heard) == SERVER:
+            self.has_multicast = disco.says(heard, multicast.NAMESPACE)
+        for jid, ack in multicast.acks_in(heard):
+            self.take_ack(jid, ack)
 
     def is_understood(self, kind: str, type_: str, sender: Jid, heard: Element) -> bool:
         """Whether no rows are needed for it."""
@@ -291,9 +304,8 @@ class Bridge:
             return box
         return None
 
-    def take_ack(self, sender: Jid, id: str) -> None:
-        box = self.boxes.by_jid.get(str(sender)) or self.boxes.by_jid.get(sender.bare)
-        ack = news.ack_in(id)
+    def take_ack(self, jid: str, ack: Ack | None) -> None:
+        box = self.boxes.by_jid.get(jid) or self.boxes.by_jid.get(jid.partition("/")[0])
         if box and ack:
             self.heard.add((box, ack))
 
@@ -302,7 +314,7 @@ class Bridge:
         id, is_error = stanzas.id_of(heard), heard.get("type") == "error"
         if id.startswith("c."):
             if not is_error:
-                self.take_ack(sender, id)
+                self.take_ack(str(sender), news.ack_in(id))
             elif app := self.boxes.by_jid.get(str(sender)):
                 self.boxes.remove(app)  # it has gone; when it is back, it says so
         elif id.startswith("d."):

@@ -73,6 +73,10 @@ class Prosody:
             "cardsite_host": self.door_name,
             "cardsite_secret": self.secret,
             "cardsite_looks_every": self.looks_every,
+            # With so many stanzas alike most of its time goes to the collection of garbage, and to
+            # asking the kernel when to write (docs/decisions/0051-one-stanza-for-many.md).
+            "gc": {"mode": "generational"},
+            "network_settings": {"opportunistic_writes": True},
             **self.more,
         }
         for name, value in settings.items():

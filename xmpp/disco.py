@@ -79,6 +79,12 @@ def question(to: str, id: str, node: str = "") -> Element:
     return stanzas.iq(house(), to, stanzas.element(INFO, "query", **given), type="get", id=id)
 
 
+def says(answer: Element, feature: str) -> bool:
+    """Whether it says that there is this feature."""
+    said = answer.iterfind(f"{{{INFO}}}query/{{{INFO}}}feature")
+    return any(each.get("var") == feature for each in said)
+
+
 class Clients:
     """What the kinds of clients can do that were met, by the hash that they show. Only what fits
     its hash is kept: nobody speaks for another's client."""

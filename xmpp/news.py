@@ -7,7 +7,8 @@ id of each stanza is what is acknowledged by it, so nothing has to be remembered
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 from xml.etree.ElementTree import Element
@@ -70,6 +71,7 @@ class Said(NamedTuple):
 
     about: list[Ready]
     message: Ready
+    ping: Ready
     events: dict[str, Ready]
 
 
@@ -78,27 +80,29 @@ def ack_id(message: Message) -> str:
     return f"c.{UUID(subject).hex}.{rev}"
 
 
+@lru_cache(maxsize=1000)  # many say the same of the same card
 def ack_in(id: str) -> Ack | None:
     """What a stanza with this id acknowledges."""
     found = ACK_ID.fullmatch(id)
     return (str(UUID(found[1])), int(found[2])) if found and int(found[2]) < 2**63 else None
 
 
-def rendered(parcels: Iterable[Parcel]) -> list[str]:
-    """The text for each parcel. Messages that are the same are rendered once."""
+def rendered(parcels: Iterable[Parcel]) -> list[tuple[int, Ready, str]]:
+    """What is sent to whom, in this order, each with the place of its parcel. Messages that are the
+    same are rendered once, and are the same object."""
     parcels = list(parcels)
     owners = owners_of({each.message["card"] for each in parcels})
     kept = still_held(parcels, owners)
     known: dict[tuple[str, str, str, bool, bool], Said] = {}
-    texts = []
-    for each in parcels:
+    sent: list[tuple[int, Ready, str]] = []
+    for at, each in enumerate(parcels):
         key = (ack_id(each.message), each.message["kind"], each.language, each.quiet, each.is_app)
         if key not in known:
             owner = owners.get(each.message["card"])
             known[key] = app_is_told(each) if each.is_app else client_is_told(each, owner)
         about = (each.user, each.message["card"]) not in kept
-        texts.append(addressed(known[key], each, about=about))
-    return texts
+        sent += ((at, *to) for to in addressed(known[key], each, about=about))
+    return sent
 
 
 def owners_of(cards: set[str]) -> dict[str, User]:
@@ -122,20 +126,22 @@ def still_held(parcels: Iterable[Parcel], owners: Mapping[str, User]) -> set[tup
     }
 
 
-def addressed(said: Said, parcel: Parcel, *, about: bool) -> str:
+def addressed(said: Said, parcel: Parcel, *, about: bool) -> Iterator[tuple[Ready, str]]:
     """To the device, and beside the message what those of its sessions want that are online."""
-    texts = [ready.to(parcel.jid) for ready in said.about] if about else []
-    texts.append(said.message.to(parcel.jid))
+    if about:
+        yield from ((ready, parcel.jid) for ready in said.about)
+    yield said.message, parcel.jid
     for resource, features in parcel.sessions.items():
         full = f"{parcel.jid}/{resource}"
-        texts += [ready.to(full) for want, ready in said.events.items() if want in (features or ())]
+        for wanted, ready in said.events.items():
+            if wanted in (features or ()):
+                yield ready, full
         if features is not None and disco.RECEIPTS not in features:
-            texts.append(ping(full, ack_id(parcel.message)))
-    return "".join(texts)
+            yield said.ping, full
 
 
-def ping(to: str, id: str) -> str:
-    return written(iq(house(), to, element(disco.PING, "ping"), type="get", id=id))
+def ping(id: str) -> Ready:
+    return Ready.of(iq(house(), TO, element(disco.PING, "ping"), type="get", id=id))
 
 
 # An app of ours
@@ -144,7 +150,7 @@ def ping(to: str, id: str) -> str:
 def app_is_told(parcel: Parcel) -> Said:
     message = parcel.message
     told = iq(house(), TO, frame(message), type="set", id=ack_id(message))
-    return Said([], Ready.of(told), {})
+    return Said([], Ready.of(told), ping(ack_id(message)), {})
 
 
 def frame(message: Message) -> Element:
@@ -170,7 +176,7 @@ def client_is_told(parcel: Parcel, owner: User | None) -> Said:
     if owner and "view" in message:
         seen = Look(message["card"], owner.username, message["rev"], message["view"])
     about = [Ready.of(each) for each in presences(sender, message, seen)]
-    return Said(about, told, events(sender, seen) if seen else {})
+    return Said(about, told, ping(ack_id(message)), events(sender, seen) if seen else {})
 
 
 def sender_of(message: Message, owner: User | None) -> str:
@@ -199,7 +205,7 @@ def presences(sender: str, message: Message, seen: Look | None) -> list[Element]
     if seen is None or side == "owner":
         return []
     here = presence(sender, TO, seen.photo_update(), disco.of_contacts())
-    return [presence(sender, TO, type="subscribed"), here] if side == "holder" else [here]
+    return [presence(sender, TO, type="subscribed"), here] if side == "holder" else []
 
 
 def events(sender: str, seen: Look) -> dict[str, Ready]:

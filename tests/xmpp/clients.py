@@ -26,7 +26,13 @@ class Client(ClientXMPP):
     """Keeps what it hears, as elements."""
 
     def __init__(
-        self, jid: str, password: str, *, receipts: bool = True, approves: bool = True
+        self,
+        jid: str,
+        password: str,
+        *,
+        receipts: bool = True,
+        approves: bool = True,
+        counts: bool = False,
     ) -> None:
         super().__init__(jid, password)
         self.enable_starttls = self.enable_direct_tls = False
@@ -35,6 +41,8 @@ class Client(ClientXMPP):
         for name in PLUGINS:
             if name != "xep_0184" or receipts:
                 self.register_plugin(name)
+        if counts:
+            self.register_plugin("xep_0198")
         roster = cast(Any, self.roster)
         roster.auto_authorize, roster.auto_subscribe = approves or None, False
         self.heard: list[Element] = []

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -28,6 +29,10 @@ def prosody(tmp_path: Path, settings: Any) -> Iterator[RunningProsody]:
 def use(prosody: RunningProsody, settings: Any) -> None:
     for name, value in prosody.environment().items():
         setattr(settings, name, value)
+
+
+def parsed(text: str) -> Any:
+    return ET.fromstring(text)
 
 
 @asynccontextmanager
