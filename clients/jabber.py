@@ -56,13 +56,20 @@ class Connection(ClientXMPP):
         roster.auto_authorize, roster.auto_subscribe = None, False
         self.is_open: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.ended = asyncio.Event()
-        for event, opened in (("session_start", True), ("failed_all_auth", False)):
-            self.add_event_handler(event, lambda _event, opened=opened: self.settle(opened))
+        self.add_event_handler("session_start", lambda _event: self.settle(True))
+        self.add_event_handler("failed_auth", self.fail)
         for event in ("disconnected", "connection_failed"):
             self.add_event_handler(event, lambda _event: self.ended.set())
         for path in ("presence", *(f"iq/{{{CARDS}}}{kind}" for kind in KINDS), "message"):
             matched = MatchXPath(f"{{jabber:client}}{path}")
             self.register_handler(CoroutineCallback(path, matched, hear))
+
+    def fail(self, failure: Any) -> None:
+        """A server that cannot tell just now has not refused the password."""
+        if failure["condition"] == "temporary-auth-failure":
+            self.ended.set()
+        else:
+            self.settle(False)
 
     def settle(self, opened: bool) -> None:
         if not self.is_open.done():

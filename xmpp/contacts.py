@@ -110,7 +110,10 @@ def newcomer(sender: Jid, owner: User | None, code: str, stanza: Element) -> Ans
     to be the guest of."""
     if owner is None or sender.is_local or not sender.local:
         return NOTHING
-    if not allowed("page", sender.domain) or (code and not allowed("code", sender.bare)):
+    others = ".".join(sender.domain.split(".")[-2:])  # who has a domain has all below it
+    if not (allowed("page", others) and allowed("request", f"to {owner.pk}")):
+        return NOTHING
+    if code and not allowed("code", sender.bare):
         return NOTHING
     said: list[Element] = []
 
