@@ -20,6 +20,7 @@ PAGE = 50  # messages told at once; the next when these are acknowledged
 FEW = 5  # messages that are put in words when they come together
 REMEMBERED = 100  # subjects of which a box knows what it was told last
 MOST_SESSIONS = 20  # of one JID
+ASKED_AFTER = 3.0  # seconds
 SETTLING = 1.0  # seconds until what was being fanned out is looked for again, then twice that
 LONGEST_SETTLING = 60.0
 
@@ -36,6 +37,10 @@ class Poster(Protocol):
 
     def idle(self, box: "Box") -> None: ...
 
+    def ask(self, box: "Box", owed: dict[str, int]) -> None: ...
+
+    def introduce(self, box: "Box", resource: str, features: Features) -> None: ...
+
 
 class Box:
     def __init__(self, address: Address, poster: Poster) -> None:
@@ -45,7 +50,9 @@ class Box:
         self.newest: OrderedDict[str, int] = OrderedDict()
         self.unacknowledged: set[str] = set()
         self.sessions: dict[str, Features | None] = {}
+        self.asked: dict[str, str] = {}  # the hash of what a session can do, when it was asked
         self.behind = self.draining = self.again = self.was_read = self.is_idle = False
+        self.is_watching = False
         self.settling = SETTLING
         self.sink: Callable[[Event], None] = self.take
         self.groups = [live.user_group(self.user), live.device_group(self.device), MISSED]
@@ -81,8 +88,24 @@ class Box:
         self.unacknowledged.add(subject)
         while len(self.newest) > max(REMEMBERED, len(self.unacknowledged)):
             self.newest.popitem(last=False)
+        self.watch()
         sessions = dict(self.sessions)
         self.poster.post(self, Parcel(message, self.jid, self.user, self.language, sessions, quiet))
+
+    def watch(self) -> None:
+        """Clients give receipts only to whom they show their presence; who has given none after a
+        while is asked whether they are there, as they answer that after what came before."""
+        if self.is_watching or self.is_app:
+            return
+        self.is_watching = True
+        asyncio.get_running_loop().call_later(ASKED_AFTER, self.ask, self.owed())
+
+    def ask(self, told: dict[str, int]) -> None:
+        self.is_watching = False
+        late = {subject: rev for subject, rev in self.owed().items() if told.get(subject) == rev}
+        self.poster.ask(self, late)
+        if self.owed().keys() - late.keys():
+            self.watch()
 
     def was_told(self, ack: Ack) -> bool:
         subject, rev = ack
@@ -99,12 +122,16 @@ class Box:
         self.say_if_idle()
 
     def appear(self, resource: str, features: Features | None) -> bool:
-        """A session is online; whether it was not before."""
+        """A session is online; whether it was not before. What it can do, where that is known now
+        and was not, or was something else, is news."""
         is_new = resource not in self.sessions
         if is_new and len(self.sessions) >= MOST_SESSIONS:
-            self.sessions.pop(next(iter(self.sessions)))
+            self.vanish(next(iter(self.sessions)))
+        before = self.sessions.get(resource)
         if is_new or features is not None:
             self.sessions[resource] = features
+        if features and features != before:
+            self.poster.introduce(self, resource, features - (before or frozenset()))
         return is_new
 
     def tell_again(self, told: dict[str, int]) -> None:
@@ -121,6 +148,7 @@ class Box:
 
     def vanish(self, resource: str) -> None:
         self.sessions.pop(resource, None)
+        self.asked.pop(resource, None)
 
     def drain(self) -> None:
         """Tell it what is pending."""

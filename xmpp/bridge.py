@@ -10,6 +10,7 @@ import random
 import secrets
 from collections import defaultdict
 from contextlib import suppress
+from functools import partial
 from xml.etree.ElementTree import Element
 
 from django.conf import settings
@@ -20,11 +21,11 @@ from delivery.layers import LocalLayer
 from delivery.messages import Ack
 from xmpp import answers, disco, multicast, news, stanzas
 from xmpp.boxes import Box, Boxes
-from xmpp.jids import Jid, house
+from xmpp.jids import Jid, house, voice
 from xmpp.lanes import Lanes
 from xmpp.link import Link, Refused
 from xmpp.models import Address, Lease
-from xmpp.news import Parcel
+from xmpp.news import Features, Parcel
 
 RENEW_EVERY = 2.0  # seconds; the lease lasts three times that
 LOOK_EVERY = 1.0  # seconds, for what nobody says
@@ -63,7 +64,7 @@ class Bridge:
         self.finding = Asking(addresses_at, largest=200)
         self.posted: Batch[tuple[Box, Parcel]] = Batch(self.send, largest=5000, breath=0.002)
         self.heard: Batch[tuple[Box, Ack]] = Batch(self.store, largest=5000, breath=0.005)
-        self.lanes: Lanes[Element] = Lanes(self.answer)
+        self.lanes = Lanes()
         self.heard_at, self.is_connected = 0.0, False
         self.looks, self.has_multicast = 0, False
 
@@ -209,7 +210,24 @@ class Bridge:
         """The device was signed out."""
         if box in self.boxes:
             self.boxes.remove(box)
-            self.say(stanzas.presence(house(), box.jid, type="unavailable"))
+            self.say(stanzas.presence(voice(house()), box.jid, type="unavailable"))
+
+    def ask(self, box: Box, owed: dict[str, int]) -> None:
+        """Whether the sessions of a client are there that has yet to acknowledge this."""
+        pings = [news.ping(news.id_of(subject, rev)) for subject, rev in owed.items()]
+        if self.link:
+            to = [f"{box.jid}/{resource}" for resource in box.sessions]
+            self.link.write("".join(ping.to(each) for each in to for ping in pings))
+
+    def introduce(self, box: Box, resource: str, features: Features) -> None:
+        """A client wants events of a kind: it gets the last of each, as from any PEP service."""
+        self.lanes.add(box.jid, partial(self.tell_last, box, resource, features))
+
+    async def tell_last(self, box: Box, resource: str, features: Features) -> None:
+        link, full = self.link, f"{box.jid}/{resource}"
+        for ready in await in_thread(news.last_events, box.user, features):
+            if link and link is self.link and box in self.boxes:
+                link.write(ready.to(full))
 
     def idle(self, box: Box) -> None:
         nothing = messages.xml_element({"kind": "idle"})
@@ -255,7 +273,7 @@ class Bridge:
             self.take_ack(str(sender), news.ack_in(receipt.get("id", "")))
         elif self.is_understood(kind, type_, sender, heard) or type_ == "error":
             return
-        elif not self.lanes.add(sender.bare, heard) and kind == "iq":
+        elif not self.lanes.add(sender.bare, partial(self.answer, heard)) and kind == "iq":
             self.say(stanzas.refusal(heard, "resource-constraint"))
 
     def hear_server(self, heard: Element) -> None:
@@ -284,7 +302,8 @@ class Bridge:
         if box is None or not sender.resource:
             return box is not None
         ver, features = self.clients.of(presence)
-        if features is None and box.sessions.get(sender.resource) is None:
+        if features is None and box.asked.get(sender.resource) != ver:
+            box.asked[sender.resource] = ver
             self.say(disco.question(str(sender), "d." + secrets.token_hex(4)))
         if box.appear(sender.resource, features):
             asyncio.get_running_loop().call_later(GRACE, box.tell_again, box.owed())

@@ -24,7 +24,7 @@ from bindings.models import Binding, Request
 from cards.models import EVERYONE, Card, Door
 from xmpp import addresses, disco, stanzas
 from xmpp.addresses import card_given, owner_of, person_of
-from xmpp.jids import Jid, contact, house
+from xmpp.jids import Jid, contact, house, voice
 from xmpp.looks import look
 from xmpp.stanzas import message, presence, with_body
 from xmpp.throttles import allowed
@@ -148,7 +148,7 @@ def welcomed(sender: Jid, ours: str, about: list[Element]) -> list[Element]:
     """Of our own people the server tells when they are there; of others they have to allow it."""
     said = [
         presence(ours, sender.bare, type="subscribed"),
-        presence(ours, sender.bare, *about),
+        presence(voice(ours), sender.bare, *about),
     ]
     return said if sender.is_local else [*said, presence(ours, sender.bare, type="subscribe")]
 
@@ -190,7 +190,7 @@ def unsubscribe(sender: Jid, to: Jid, stanza: Element) -> Answer:
     return Answer(
         [
             presence(ours, sender.bare, type="unsubscribed"),
-            presence(ours, sender.bare, type="unavailable"),
+            presence(voice(ours), sender.bare, type="unavailable"),
         ]
     )
 
@@ -199,11 +199,13 @@ def probe(sender: Jid, to: Jid, stanza: Element) -> Answer:
     """Somebody has come online who has this contact, or believes so (RFC 6121, section 4.3.2)."""
     person = person_of(sender)
     if not to.local:
-        return Answer([presence(house(), str(sender), disco.capabilities())] if person else [])
+        here = presence(voice(house()), str(sender), disco.capabilities())
+        return Answer([here] if person else [])
     seen = look(owner_of(to), person) if person else None
     if seen is None:
         return Answer([presence(to.bare, sender.bare, type="unsubscribed")])
-    return Answer([presence(to.bare, str(sender), seen.photo_update(), disco.of_contacts())])
+    here = presence(voice(to.bare), str(sender), seen.photo_update(), disco.of_contacts())
+    return Answer([here])
 
 
 DOORS: dict[str, Callable[[Jid, Jid, Element], Answer]] = {

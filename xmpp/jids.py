@@ -61,6 +61,11 @@ def contact(username: str) -> str:
     return f"{escaped(username)}@{settings.XMPP_CARDS_DOMAIN}"
 
 
+def voice(contact: str) -> str:
+    """From where a contact speaks and is there: clients send receipts to full JIDs alone."""
+    return f"{contact}/card"
+
+
 def own(username: str) -> str:
     """The address at which this person signs in here."""
     return f"{escaped(username)}@{settings.XMPP_DOMAIN}"

@@ -5,53 +5,45 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
 
-Item = TypeVar("Item")
+Job = Callable[[], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 
-class Lanes(Generic[Item]):
-    """`job` gets one item at a time of each lane, at most `abreast` together. A lane holds `depth`
-    items, and there are at most `lanes` of them."""
+class Lanes:
+    """One job at a time of each lane, at most `abreast` together. A lane holds `depth` of them, and
+    there are at most so many `lanes`."""
 
-    def __init__(
-        self,
-        job: Callable[[Item], Awaitable[None]],
-        *,
-        abreast: int = 4,
-        depth: int = 50,
-        lanes: int = 5000,
-    ) -> None:
-        self.job, self.depth, self.lanes = job, depth, lanes
+    def __init__(self, *, abreast: int = 4, depth: int = 50, lanes: int = 5000) -> None:
+        self.depth, self.lanes = depth, lanes
         self.gate = asyncio.Semaphore(abreast)
-        self.waiting: dict[str, deque[Item]] = {}
+        self.waiting: dict[str, deque[Job]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, lane: str, item: Item) -> bool:
+    def add(self, lane: str, job: Job) -> bool:
         """False: there is no room for it."""
         if lane in self.waiting:
             if len(self.waiting[lane]) >= self.depth:
                 return False
-            self.waiting[lane].append(item)
+            self.waiting[lane].append(job)
             return True
         if len(self.waiting) >= self.lanes:
             return False
-        self.waiting[lane] = deque([item])
+        self.waiting[lane] = deque([job])
         task = asyncio.create_task(self.run(lane))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return True
 
     async def run(self, lane: str) -> None:
-        items = self.waiting[lane]
-        while items:
+        jobs = self.waiting[lane]
+        while jobs:
             async with self.gate:
                 try:
-                    await self.job(items[0])
+                    await jobs[0]()
                 except Exception:  # what is wrong with one stanza must not stop those after it
                     logger.exception("A stanza could not be heard")
                 finally:
-                    items.popleft()
+                    jobs.popleft()
         del self.waiting[lane]

@@ -20,16 +20,17 @@ from django.utils.translation import override
 from accounts.models import User
 from bindings.models import Binding
 from cards.face import Face
-from cards.models import Card
+from cards.models import Card, CardRevision
 from delivery.messages import Ack, Message, ack_of, xml_element
 from xmpp import disco, stanzas
-from xmpp.jids import contact, house
-from xmpp.looks import Look, absolute, png_of
+from xmpp.jids import contact, house, voice
+from xmpp.looks import Look, absolute, png_of, seen_through
 from xmpp.stanzas import element, iq, presence, with_body, written
 
 ACK_ID = re.compile(r"c\.([0-9a-f]{32})\.([0-9]{1,19})")
 EVENT = "http://jabber.org/protocol/pubsub#event"
 TO = "@"  # no JID, so it stands nowhere else in the head of a stanza
+MOST_EVENTS = 200  # cards of which a client is told when it comes
 LONGEST = 450_000  # characters; servers refuse stanzas of half a megabyte
 
 Features = frozenset[str]
@@ -76,7 +77,10 @@ class Said(NamedTuple):
 
 
 def ack_id(message: Message) -> str:
-    subject, rev = ack_of(message)
+    return id_of(*ack_of(message))
+
+
+def id_of(subject: str, rev: int) -> str:
     return f"c.{UUID(subject).hex}.{rev}"
 
 
@@ -191,21 +195,28 @@ def letter(sender: str, message: Message, inside: Element | None, words: str) ->
     parts = [with_body(words)] if words else []
     parts += [inside] if inside is not None else []
     receipt = element(disco.RECEIPTS, "request")
-    return stanzas.message(sender, TO, *parts, receipt, type="chat", id=ack_id(message))
+    voiced = voice(sender)
+    return stanzas.message(voiced, TO, *parts, receipt, type="chat", id=ack_id(message))
 
 
 def presences(sender: str, message: Message, seen: Look | None) -> list[Element]:
     """That the contact is there, with this avatar, or no more."""
     side = message.get("binding", {}).get("side")
     if message["kind"] == "removed":
-        return [
-            presence(sender, TO, type=kind)
-            for kind in ("unsubscribed", "unsubscribe", "unavailable")
-        ]
+        gone = [presence(sender, TO, type=kind) for kind in ("unsubscribed", "unsubscribe")]
+        return [*gone, presence(voice(sender), TO, type="unavailable")]
     if seen is None or side == "owner":
         return []
-    here = presence(sender, TO, seen.photo_update(), disco.of_contacts())
-    return [presence(sender, TO, type="subscribed"), here] if side == "holder" else []
+    here = presence(voice(sender), TO, seen.photo_update(), disco.of_contacts())
+    if side == "holder":
+        return [presence(sender, TO, type="subscribed"), here]
+    return [here] if photo_moved(seen.card) else []
+
+
+def photo_moved(card: str) -> bool:
+    """Whether the last change was about the photo: all else is not told by presence."""
+    last = CardRevision.objects.filter(card=UUID(card)).values_list("photo", "photo_circles")[:2]
+    return len({str(each) for each in last}) > 1
 
 
 def events(sender: str, seen: Look) -> dict[str, Ready]:
@@ -215,6 +226,21 @@ def events(sender: str, seen: Look) -> dict[str, Ready]:
         about = avatar_info(seen)
         told[f"{disco.AVATAR}+notify"] = event(sender, disco.AVATAR, avatar.hash, about)
     return told
+
+
+def last_events(user: int, wanted: Features) -> list[Ready]:
+    """Of the cards that this person holds, the newest first: what was published last."""
+    if not wanted & {f"{disco.VCARD4}+notify", f"{disco.AVATAR}+notify"}:
+        return []
+    held = Binding.objects.active().complete().filter(holder=user).order_by("-view__rev")
+    return [
+        ready
+        for binding in held[:MOST_EVENTS]
+        for want, ready in events(
+            contact(binding.card.owner.username), seen_through(binding)
+        ).items()
+        if want in wanted
+    ]
 
 
 def avatar_info(seen: Look) -> Element:

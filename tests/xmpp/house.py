@@ -71,7 +71,7 @@ class House:
 def running_house(folder: Path, **environment: Any) -> Iterator[House]:
     """Until the block ends."""
     port = free_port()
-    xmpp = {"XMPP_DOMAIN": "example.org", "XMPP_SECRET": SECRET}
+    xmpp: dict[str, Any] = {"XMPP_DOMAIN": "example.org", "XMPP_SECRET": SECRET}
     xmpp["XMPP_COMPONENT"] = f"127.0.0.1:{port}"
     product, prosody = folder / "product", folder / "prosody"
     product.mkdir()

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -87,16 +89,17 @@ async def test_lanes_keep_the_order_and_refuse_a_flood() -> None:
     heard: list[tuple[str, int]] = []
     go = asyncio.Event()
 
-    async def job(item: tuple[str, int]) -> None:
+    async def job(*item: Any) -> None:
         await go.wait()
         if item == ("bob", 0):
             raise ValueError("what is wrong with one must not stop the others")
         heard.append(item)
 
-    lanes = Lanes(job, abreast=2, depth=3, lanes=2)
-    assert [lanes.add("bob", ("bob", n)) for n in range(5)] == [True] * 3 + [False] * 2
-    assert lanes.add("alice", ("alice", 0))
-    assert not lanes.add("charlie", ("charlie", 0))
+    lanes = Lanes(abreast=2, depth=3, lanes=2)
+    room = [lanes.add("bob", partial(job, "bob", n)) for n in range(5)]
+    assert room == [True] * 3 + [False] * 2
+    assert lanes.add("alice", partial(job, "alice", 0))
+    assert not lanes.add("charlie", partial(job, "charlie", 0))
     go.set()
     await asyncio.gather(*lanes.tasks)
     assert [each for each in heard if each[0] == "bob"] == [("bob", 1), ("bob", 2)]

@@ -32,6 +32,10 @@ async def shows(phone: JabberPhone, text: str) -> None:
     await asyncio.wait_for(phone.wait_until(lambda: text in files(phone)), PATIENCE)
 
 
+async def gone(phone: JabberPhone, text: str) -> None:
+    await asyncio.wait_for(phone.wait_until(lambda: text not in files(phone)), PATIENCE)
+
+
 async def test_two_people_exchange_cards_and_every_copy_follows(
     house: House, tmp_path: Path
 ) -> None:
@@ -86,7 +90,5 @@ async def test_two_devices_of_one_person_each_get_all(house: House, tmp_path: Pa
         await shows(two, "FN:Alice")
         one.leave("alice")
         for phone in (one, two):
-            await asyncio.wait_for(
-                phone.wait_until(lambda phone=phone: "FN:Alice" not in files(phone)), PATIENCE
-            )
+            await gone(phone, "FN:Alice")
         await two.sign_out()

@@ -16,7 +16,9 @@ from tests.conftest import change
 from tests.servers import RunningProsody
 from tests.xmpp.clients import BODY, Client, signed_in
 from tests.xmpp.conftest import a_bridge, fan_out, stored
+from tests.xmpp.test_answers import give_photo
 from xmpp.bridge import Bridge
+from xmpp.looks import jpeg_of
 from xmpp.news import LONGEST
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -218,3 +220,19 @@ async def test_a_prosody_that_dies_is_come_back_to(
         await his.hears("message", ALICE, having="+43 1 2")
         await stored(lambda: has_all(bob))
         assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
+
+
+async def test_a_new_photo_is_told_by_presence_and_nothing_else_is(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        before = len(his.stanzas("presence", ALICE, ""))
+        await change_tel(alice_card, "+43 1 999")
+        await his.hears("message", ALICE, having="+43 1 999")
+        assert len(his.stanzas("presence", ALICE, "")) == before
+        await in_rows(give_photo)(alice_card, "*")
+        await fan_out()
+        avatar = await in_rows(jpeg_of)(alice_card.photo)
+        assert avatar
+        await his.hears("presence", ALICE, "", having=avatar.hash)
