@@ -3,6 +3,7 @@ sessions are online. Nothing here is the record, all of it can be read again fro
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -24,6 +25,7 @@ ASKED_AFTER = 3.0  # seconds
 SETTLING = 1.0  # seconds until what was being fanned out is looked for again, then twice that
 LONGEST_SETTLING = 60.0
 
+logger = logging.getLogger(__name__)
 reading = Asking(partial(mailbox.read, limit=PAGE), largest=200)
 message_of = lru_cache(maxsize=64)(of_json_frame)  # one text for all who get it
 
@@ -163,6 +165,9 @@ class Box:
     async def read(self) -> None:
         try:
             page = await reading(self.device)
+        except Exception:  # a database that is away comes back
+            logger.exception("What is pending could not be read")
+            return self.drain_later()
         finally:
             self.draining = False
         for said in page.said:
@@ -171,13 +176,23 @@ class Box:
         if page.settled:
             self.settling = SETTLING
         else:
-            asyncio.get_running_loop().call_later(self.settling, self.drain)
-            self.settling = min(2 * self.settling, LONGEST_SETTLING)
+            self.drain_later()
         self.was_read = True
         self.say_if_idle()
         if self.again:
             self.again = False
             self.drain()
+
+    def drain_later(self) -> None:
+        asyncio.get_running_loop().call_later(self.settling, self.drain)
+        self.settling = min(2 * self.settling, LONGEST_SETTLING)
+
+    def was_not_told(self, parcel: Parcel) -> None:
+        """It could not be put into words, and is read again."""
+        subject, _rev = ack_of(parcel.message)
+        self.newest.pop(subject, None)
+        self.unacknowledged.discard(subject)
+        self.drain_later()
 
     def say_if_idle(self) -> None:
         """Once, when an app has acknowledged all that was pending when it came."""

@@ -31,6 +31,7 @@ RENEW_EVERY = 2.0  # seconds; the lease lasts three times that
 LOOK_EVERY = 1.0  # seconds, for what nobody says
 WISHES_EVERY = 3.0  # seconds
 PING_EVERY = 20.0  # seconds
+AGAIN_AFTER = 1.0  # seconds, where the database could not be reached
 GRACE = 2.0  # seconds that somebody who has come has to acknowledge what their server kept
 LONGEST_WAIT = 30.0  # seconds between two tries to reach the server
 
@@ -189,12 +190,15 @@ class Bridge:
         link is open; their server keeps it for them."""
         told: set[tuple[str, str]] = set()
         while True:
-            wishes = {
-                (jid, wish.get("from", "")): wish for jid, wish in await in_thread(answers.wishes)
-            }
-            if new := [wish for key, wish in wishes.items() if key not in told]:
-                self.say(*new)
-            told = set(wishes)
+            try:
+                found = await in_thread(answers.wishes)
+            except Exception:
+                logger.exception("Looking for requests failed")
+            else:
+                wishes = {(jid, wish.get("from", "")): wish for jid, wish in found}
+                if new := [wish for key, wish in wishes.items() if key not in told]:
+                    self.say(*new)
+                told = set(wishes)
             await asyncio.sleep(WISHES_EVERY)
 
     # Telling
@@ -235,7 +239,13 @@ class Bridge:
 
     async def send(self, taken: list[tuple[Box, Parcel]]) -> None:
         link = self.link
-        sent = await in_thread(news.rendered, [parcel for _box, parcel in taken])
+        try:
+            sent = await in_thread(news.rendered, [parcel for _box, parcel in taken])
+        except Exception:  # as in `store`
+            logger.exception("What is new could not be told")
+            for box, parcel in taken:
+                box.was_not_told(parcel)
+            return
         if link is None or link is not self.link:
             return  # whoever was meant is told when there is another
         alive = [box in self.boxes for box, _parcel in taken]
@@ -252,8 +262,11 @@ class Bridge:
         told -= {ack for box, ack in taken if not box.was_told(ack)}
         try:
             await in_thread(mailbox.hear, devices, told)
-        except Exception:  # they are told again when they come back, and say it again
+        except Exception:  # a database that is away comes back; nobody says it again
             logger.exception("Acknowledgements could not be stored")
+            await asyncio.sleep(AGAIN_AFTER)
+            for each in taken:
+                self.heard.add(each)
             return
         for box, ack in taken:
             box.acknowledged(ack)
