@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 
 from accounts.models import User
 from bindings.models import Request
+from cards.vcard import Property, temp
 from delivery import messages
 from xmpp import adhoc, commands, contacts, disco, publishing, stanzas, terminals
 from xmpp.addresses import owner_of, person_of
@@ -161,7 +162,7 @@ def vcard4(asked: Asked) -> Answer:
 
 def house_vcard(asked: Asked) -> Answer:
     """The component's own."""
-    return asked.says(element("vcard-temp", "vCard", element("vcard-temp", "FN", text="Cardsite")))
+    return asked.says(temp.element([Property("fn", "Cardsite")]))
 
 
 def published(asked: Asked) -> Answer:
