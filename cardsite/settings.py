@@ -350,7 +350,7 @@ XMPP_COMPONENT = env.str("XMPP_COMPONENT", default="127.0.0.1:5347")
 XMPP_SECRET = env.str("XMPP_SECRET", default="")
 XMPP_HOST = env.str("XMPP_HOST", default="127.0.0.1")
 XMPP_PORT = env.int("XMPP_PORT", default=5222)  # for clients
-XMPP_SERVER_PORT = env.int("XMPP_SERVER_PORT", default=5269)  # for other servers
+XMPP_SERVER_PORT = env.int("XMPP_SERVER_PORT", default=5269)  # for other servers; 0: none
 XMPP_CERTIFICATES = env.str("XMPP_CERTIFICATES", default="")
 XMPP_ACCOUNT_PASSWORDS = switch("XMPP_ACCOUNT_PASSWORDS", default=False)  # beside app passwords
 XMPP_DOOR = env.str("XMPP_DOOR", default=f"http://127.0.0.1:{PORT}").rstrip("/")

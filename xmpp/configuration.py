@@ -35,7 +35,7 @@ class Prosody:
     folder: str  # where it keeps what it must
     host: str = "127.0.0.1"
     port: int = 5222  # of clients
-    server_port: int = 5269  # of other servers
+    server_port: int = 5269  # of other servers; 0: it speaks to none
     certificates: str = ""  # the folder
     authentication: str = "cardsite"
     looks_every: float = 5  # seconds
@@ -56,7 +56,8 @@ class Prosody:
             "log": {"info": "*console"},
             "interfaces": [self.host],
             "c2s_ports": [self.port],
-            "s2s_ports": [self.server_port],
+            "s2s_ports": [self.server_port] if self.server_port else [],
+            "modules_disabled": [] if self.server_port else ["s2s"],
             "component_interfaces": [self.component[0]],
             "component_ports": [self.component[1]],
             "modules_enabled": [*ENABLED, *(["tls"] if self.certificates else [])],

@@ -10,7 +10,7 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
-from tests.servers import find, free_port, running, wait_until
+from tests.servers import find, free_port, running, running_prosody, wait_until
 from xmpp.configuration import lua
 
 SECRET = "a-secret-of-the-tests"
@@ -81,6 +81,11 @@ def test_prosody_takes_what_is_printed(settings: Any, tmp_path: Path) -> None:
     file.write_text("run_as_root = true\n" + printed(folder=str(tmp_path)))
     with running(find("prosody"), "-F", "--config", file, port=settings.XMPP_PORT):
         wait_until((tmp_path / "prosody.pid").exists)
+
+
+def test_it_speaks_to_no_other_server_if_one_wants_it_so(settings: Any, tmp_path: Path) -> None:
+    with running_prosody(tmp_path, server_port=0) as prosody:
+        assert "service 's2s' on" not in prosody.log()
 
 
 def test_off_loopback_everything_is_encrypted(settings: Any) -> None:
