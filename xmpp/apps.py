@@ -8,4 +8,6 @@ class XmppConfig(AppConfig):
     verbose_name = "XMPP"
 
     def ready(self) -> None:
-        from xmpp import checks  # noqa: F401
+        from xmpp import checks, signals  # noqa: F401
+
+        signals.connect()
