@@ -11,7 +11,8 @@ from typing import TextIO
 from bench import live, machine
 from bench.peers import prosody
 from bench.systems import System, product
-from tests.servers import RunningProsody, free_port, run_manage
+from tests.prosody import RunningProsody
+from tests.servers import free_port, run_manage
 
 DEVICES = 2000
 SECRET = "as-long-as-a-secret-must-be"

@@ -10,7 +10,7 @@ from slixmpp import ClientXMPP
 from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
 
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.conftest import until
 
 CLIENT = "{jabber:client}"

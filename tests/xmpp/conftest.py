@@ -11,7 +11,7 @@ import pytest
 
 from delivery import fanout
 from delivery.batch import in_thread
-from tests.servers import RunningProsody, running_prosody
+from tests.prosody import RunningProsody, running_prosody
 from xmpp import bridge as bridge_module
 from xmpp.bridge import Bridge
 

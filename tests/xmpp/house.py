@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from clients.jabber import JabberPhone
-from tests.servers import RunningProsody, Server, free_port, running_prosody, running_server
+from tests.prosody import RunningProsody, running_prosody
+from tests.servers import Server, free_port, running_server
 from tests.xmpp.conftest import until
 
 SECRET = "a-secret-of-the-tests"

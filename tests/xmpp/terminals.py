@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.servers import RunningProsody, find
+from tests.prosody import RunningProsody
+from tests.servers import find
 from tests.xmpp.conftest import until
 
 PATIENCE = 20.0  # seconds

@@ -16,7 +16,7 @@ from bindings.models import Binding
 from cards import photos, public
 from cards.models import PUBLIC, Card
 from tests.cards.test_vcard_temp import assert_fits_the_dtd
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.clients import CARDS, signed_in
 from xmpp.bridge import Bridge
 

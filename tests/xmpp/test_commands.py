@@ -10,7 +10,7 @@ from accounts.models import User
 from bindings import exchange
 from bindings.models import Binding, Request
 from cards.models import Card
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.clients import BODY, CARDS, Client, signed_in
 from xmpp.commands import COMMANDS
 

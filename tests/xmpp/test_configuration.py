@@ -10,7 +10,8 @@ from django.core import checks
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
-from tests.servers import find, free_port, running, running_prosody, wait_until
+from tests.prosody import running_prosody
+from tests.servers import find, free_port, running, wait_until
 from xmpp.configuration import lua
 
 SECRET = "a-secret-of-the-tests"

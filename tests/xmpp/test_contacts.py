@@ -11,7 +11,7 @@ from bindings import exchange
 from bindings.models import Binding, Request
 from cards.models import Card
 from tests.conftest import bind, make_card, prop
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.clients import signed_in
 from tests.xmpp.conftest import fan_out, stored
 

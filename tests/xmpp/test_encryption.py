@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from slixmpp import ClientXMPP
 
-from tests.servers import RunningProsody, certify, running_prosody
+from tests.prosody import RunningProsody, certify, running_prosody
 from tests.xmpp.raw import XMLNS_SASL, Raw
 
 PATIENCE = 10  # seconds

@@ -14,7 +14,7 @@ from bindings.models import Binding, Guest, Request
 from cards.models import Card
 from tests.conftest import change
 from tests.nameserver import asking, naming
-from tests.servers import RunningProsody, running_prosody
+from tests.prosody import RunningProsody, running_prosody
 from tests.xmpp.clients import CARDS, signed_in
 from tests.xmpp.conftest import PEOPLE, fan_out, stored, use
 from tests.xmpp.test_updates import has_all

@@ -6,14 +6,8 @@ from typing import Any
 import pytest
 
 from tests.nameserver import asking, naming
-from tests.servers import (
-    RunningProsody,
-    Server,
-    free_port,
-    running_prosody,
-    running_server,
-    wait_until,
-)
+from tests.prosody import RunningProsody, running_prosody
+from tests.servers import Server, free_port, running_server, wait_until
 from tests.xmpp.hostile import Hostile
 from tests.xmpp.raw import Raw
 

@@ -8,15 +8,17 @@ from asgiref.sync import sync_to_async as in_rows
 from accounts.models import User
 from bindings.models import Binding
 from cards.models import Card
+from delivery import fanout
+from delivery.models import OfflineMessage
 from tests.conftest import bind, change, make_card, make_person
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp import conftest
 from tests.xmpp.clients import Client, signed_in
 from tests.xmpp.conftest import fan_out, stored
 from tests.xmpp.test_updates import has_all
-from xmpp import multicast
+from xmpp import addresses, multicast
 from xmpp.bridge import Bridge
-from xmpp.news import Ready
+from xmpp.news import Ready, id_of
 
 ALICE = "alice@cards.example.org"
 NAMES = [f"holder{n}" for n in range(multicast.FEW + 3)]
@@ -121,8 +123,16 @@ async def test_many_are_told_and_acknowledge(
 async def test_nobody_but_the_cards_tells_many_at_once(
     bridge: Bridge, prosody: RunningProsody, held: Binding, bob: User
 ) -> None:
-    async with signed_in(prosody, "bob") as his, signed_in(prosody, "alice") as hers:
-        forged = hers.make_message("example.org")
+    def made_known() -> None:
+        addresses.signed_in(bob)
+        fanout.run_all()
+
+    await in_rows(made_known)()  # but not to the bridge, so that nothing is told
+    async with (
+        signed_in(prosody, "bob", show=False) as his,
+        signed_in(prosody, "alice", show=False) as hers,
+    ):
+        forged: Any = hers.make_message("example.org")
         forged.append(
             conftest.parsed(
                 f"<multicast xmlns='{multicast.NAMESPACE}'><to>bob</to>"
@@ -131,11 +141,18 @@ async def test_nobody_but_the_cards_tells_many_at_once(
             )
         )
         forged.send()
-        acks = hers.make_message("cards.example.org")
-        acks.append(
-            conftest.parsed(f"<acks xmlns='{multicast.NAMESPACE}'>c.{'0' * 32}.1 bob</acks>")
-        )
-        acks.send()
+        row = await OfflineMessage.objects.aget(device__user=bob, subject=held.card_id)
+        said = f"{id_of(str(row.subject), row.rev)} bob@example.org"
+        for to in ("cards.example.org", "example.org"):
+            acks: Any = hers.make_message(to)
+            acks.append(conftest.parsed(f"<acks xmlns='{multicast.NAMESPACE}'>{said}</acks>"))
+            acks.send()
+            receipt: Any = hers.make_message(to)
+            id = said.split()[0]
+            receipt.append(conftest.parsed(f"<received xmlns='urn:xmpp:receipts' id='{id}'/>"))
+            receipt.send()
         await hers.is_heard()
         await his.is_heard()
         assert not his.stanzas("message")
+        await hers.is_heard()
+        assert await OfflineMessage.objects.pending().filter(pk=row.pk).aexists()

@@ -10,7 +10,7 @@ import pytest
 from slixmpp import ClientXMPP, ComponentXMPP
 from slixmpp.xmlstream import ET
 
-from tests.servers import RunningProsody, running_prosody
+from tests.prosody import RunningProsody, running_prosody
 
 PATIENCE = 10  # seconds
 CARDS = "cards.example.org"

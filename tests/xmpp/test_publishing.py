@@ -13,7 +13,7 @@ from accounts.models import User
 from bindings.models import Binding
 from cards.models import Card, CardRevision, Door
 from tests.conftest import change, make_card, prop
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.clients import CARDS, Client, signed_in
 from tests.xmpp.conftest import fan_out, stored
 from tests.xmpp.test_answers import give_photo, picture

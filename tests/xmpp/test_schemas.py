@@ -15,7 +15,7 @@ from bindings.models import Binding
 from cards.models import Card
 from tests.cards.test_vcard_temp import assert_fits_the_dtd
 from tests.conftest import change
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.clients import CARDS, signed_in
 from tests.xmpp.conftest import fan_out, stored
 from tests.xmpp.test_answers import COMMANDS, VCARD4_IQ, give_photo, items

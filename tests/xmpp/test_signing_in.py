@@ -9,14 +9,8 @@ from typing import Any
 import pytest
 from slixmpp import ClientXMPP
 
-from tests.servers import (
-    RunningProsody,
-    Server,
-    free_port,
-    running_prosody,
-    running_server,
-    wait_until,
-)
+from tests.prosody import RunningProsody, running_prosody
+from tests.servers import Server, free_port, running_server, wait_until
 
 PATIENCE = 15  # seconds
 SECRET = "a-secret-of-the-tests"

@@ -13,7 +13,8 @@ from bindings import exchange
 from bindings.models import Binding, Request
 from cards.models import Card
 from tests.conftest import change
-from tests.servers import RunningProsody, install_missing
+from tests.prosody import RunningProsody
+from tests.servers import install_missing
 from tests.xmpp.conftest import fan_out, stored
 from tests.xmpp.terminals import Terminal, mcabber, profanity
 from tests.xmpp.test_answers import give_photo

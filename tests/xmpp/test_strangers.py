@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.nameserver import asking, naming
-from tests.servers import RunningProsody, running_prosody
+from tests.prosody import RunningProsody, running_prosody
 from tests.xmpp.hostile import Hostile
 from tests.xmpp.raw import Raw
 

@@ -13,7 +13,7 @@ from bindings.models import Binding
 from cards.models import Card
 from delivery.models import OfflineMessage
 from tests.conftest import change
-from tests.servers import RunningProsody
+from tests.prosody import RunningProsody
 from tests.xmpp.clients import BODY, Client, signed_in
 from tests.xmpp.conftest import a_bridge, fan_out, stored
 from tests.xmpp.test_answers import give_photo
