@@ -15,7 +15,7 @@ PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
 	browser clients test_docs.py test_locale.py test_production.py test_serve.py)
 
-.PHONY: run run-production test test-embedded test-production coverage lint bench pictures icons clean
+.PHONY: run run-production run-xmpp test test-embedded test-production coverage lint bench pictures icons clean
 
 run: .venv/run
 	@$(BIN)/python manage.py serve
@@ -23,6 +23,9 @@ run: .venv/run
 run-production: .venv/run
 	@$(BIN)/python -m tests.servers --install
 	@$(BIN)/python -m tests.servers --product
+
+run-xmpp: .venv/run
+	@$(BIN)/python -m tests.prosody
 
 test: .venv/test
 	@$(BIN)/python -m tests.servers --install

@@ -4,7 +4,6 @@ import logging
 import zoneinfo
 from typing import Any, cast
 
-from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -15,16 +14,15 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers, status
-from rest_framework.exceptions import PermissionDenied, Throttled
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import devices, second_step
+from accounts import credentials, devices, second_step
 from accounts.models import AppPassword, Device, User
 
-FAILURES_KEPT = 300  # seconds that allauth remembers a failed sign-in
 TAKEN = gettext_lazy("Somebody has signed up with this address.")
 NOT_APPLES = gettext_lazy("This is not an APNs token.")
 
@@ -101,8 +99,10 @@ def fits(push_token: str, platform: str) -> bool:
     return platform != Device.Platform.IOS or len(push_token) <= 200
 
 
-# What an app may call itself; a browser becomes a device on its own page.
-APPS = [each for each in Device.Platform.choices if each[0] != Device.Platform.BROWSER]
+# What an app may call itself; a browser becomes a device on its own page, an address of XMPP by
+# signing in there.
+OF_ITS_OWN = (Device.Platform.BROWSER, Device.Platform.XMPP)
+APPS = [each for each in Device.Platform.choices if each[0] not in OF_ITS_OWN]
 
 
 class TerminalSerializer(serializers.Serializer[Any]):
@@ -197,17 +197,6 @@ class SignUpView(APIView):
         return response
 
 
-def authenticated(request: Request, email: str, password: str) -> User | None:
-    """The person who may sign in with these. Raises Throttled, as allauth's adapter also stops
-    whoever guesses at one address from many places."""
-    try:
-        user = get_adapter(request).authenticate(request._request, email=email, password=password)
-    except ValidationError as error:
-        raise Throttled(wait=FAILURES_KEPT) from error
-    # The adapter also answers with a person whose account is closed.
-    return cast(User, user) if user and user.is_active else None
-
-
 def take_second_step(user: User, code: str) -> None:
     """Raises ValidationError if one is asked of this person and the code does not do."""
     if not second_step.is_asked_of(user):
@@ -243,7 +232,7 @@ class SessionView(APIView):
         email, password = given["email"].lower(), given["password"]
         user = AppPassword.objects.person_with(email, password)
         if user is None:
-            user = authenticated(request, email, password)
+            user = credentials.person_with(request._request, email, password)
             if user is None:
                 raise serializers.ValidationError(_("The address or the password is wrong."))
             take_second_step(user, given["code"])

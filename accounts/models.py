@@ -150,6 +150,7 @@ class Device(models.Model):
         IOS = "ios", _("iOS")
         DESKTOP = "desktop", _("Desktop")
         BROWSER = "browser", _("Browser")
+        XMPP = "xmpp", _("XMPP")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="devices")

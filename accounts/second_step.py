@@ -13,6 +13,7 @@ from allauth.mfa.webauthn.forms import LoginWebAuthnForm
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef
 from django.utils.encoding import force_bytes
 from django.utils.translation import gettext as _
 
@@ -38,6 +39,10 @@ class SecondStep(DefaultMFAAdapter):  # type: ignore[misc]
         picture = io.BytesIO()
         segno.make(url, error="m").save(picture, kind="svg", scale=4, border=4, light="#fff")
         return picture.getvalue().decode()
+
+
+# Of each user of a query whether it is asked of them.
+IS_ASKED = Exists(Authenticator.objects.filter(user=OuterRef("pk")))
 
 
 class PasskeyForm(LoginWebAuthnForm):  # type: ignore[misc]

@@ -5,6 +5,7 @@ from typing import cast
 from uuid import UUID
 
 from allauth.account.decorators import reauthentication_required
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
@@ -60,6 +61,9 @@ def sign_out_device(request: HttpRequest, pk: UUID) -> HttpResponse:
     device = get_object_or_404(own_devices(request), pk=pk)
     devices.revoke(device)
     messages.success(request, _("%s is signed out. Nothing more is sent to it.") % device)
+    if device.platform == Device.Platform.XMPP:
+        said = _("A client that knows an app password signs in again: delete that as well.")
+        messages.info(request, said)
     return redirect("devices")
 
 
@@ -117,7 +121,8 @@ def app_password_list(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         made = form.save_with_password()
         form = AppPasswordForm()
-    context = {"passwords": person.app_passwords.all(), "form": form, "made": made}
+    xmpp = settings.XMPP_DOMAIN and f"{person.username}@{settings.XMPP_DOMAIN}"
+    context = {"passwords": person.app_passwords.all(), "form": form, "made": made, "xmpp": xmpp}
     return render(request, "accounts/app_passwords.html", context)
 
 

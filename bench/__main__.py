@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
 
-from bench import live, login, machine, pages, programs, storms
+from bench import live, login, machine, pages, programs, storms, xmpp
 from tests.servers import ROOT, install_missing, running_postgresql, running_redis
 
 FEW, MANY = (100, 1_000, 10_000), (100, 1_000, 10_000, 100_000)
@@ -35,6 +35,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "offline": offline,
     "pages": lambda: pages.run(sys.stdout),
     "storms": lambda: storms.run(sys.stdout),
+    "xmpp": lambda: xmpp.run(sys.stdout),
 }
 
 

@@ -283,6 +283,28 @@ class XmppClient(Client):
             self.ready()
 
 
+class ToldClient(XmppClient):
+    """A device of the product at its XMPP server, which is told and says nothing."""
+
+    def coming(self) -> bytes:
+        return b"<presence/>" + PING
+
+
+class BridgedClient(ToldClient):
+    """One that acknowledges with receipts (XEP-0184)."""
+
+    HEAD: ClassVar[re.Pattern[bytes]] = re.compile(rb" (id|from)='([^']*)'")
+
+    def stanza(self, message: bytes) -> None:
+        super().stanza(message)
+        if message.startswith(b"<message"):
+            head = dict(self.HEAD.findall(message, 0, message.index(b">")))
+            self.transport.write(
+                b"<message to='%s'><received xmlns='urn:xmpp:receipts' id='%s'/></message>"
+                % (head[b"from"], head[b"id"])
+            )
+
+
 class OfflineXmppClient(XmppClient):
     """One for whom messages are stored, and who acknowledges them (XEP-0198): ready when the server
     has read that, which it shows by its answer to what was sent after it."""
@@ -339,6 +361,8 @@ CLIENTS: dict[str, Callable[["Crowd", str], Client]] = {
     "offline-mqtt": OfflineMqttClient,
     "xmpp": XmppClient,
     "offline-xmpp": OfflineXmppClient,
+    "bridged": BridgedClient,
+    "told": ToldClient,
 }
 
 

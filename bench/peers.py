@@ -72,8 +72,8 @@ def subscribed(name: str) -> list[Step]:
 
 
 @contextmanager
-def prosody(devices: int, pending: int = 0) -> Iterator[System]:
-    """An XMPP server, its accounts in files of its own kind."""
+def prosody(devices: int, pending: int = 0, more: str = "") -> Iterator[System]:
+    """An XMPP server, its accounts in files of its own kind; with `more` settings."""
     port = free_port()
     with TemporaryDirectory() as folder:
         for name in (OWNER, GUEST, *tokens(devices)):
@@ -93,6 +93,7 @@ def prosody(devices: int, pending: int = 0) -> Iterator[System]:
             authentication = "internal_plain"
             c2s_require_encryption = false
             allow_unencrypted_plain_auth = true
+            {more}
             VirtualHost "localhost"
             """
         )

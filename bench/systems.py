@@ -4,10 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import psycopg
@@ -42,6 +43,7 @@ class System(NamedTuple):
     bystander: Task = NOTHING
     ask: Callable[[str], int] = lambda question: 0
     connected: Callable[[], int] = lambda: 0
+    server: Server | None = None
 
 
 @contextmanager
@@ -54,6 +56,7 @@ def product(
     pending: int = 0,
     absent: int = 0,
     more: int = 0,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[System]:
     """Ours, on PostgreSQL, Redis and Celery. `alone`: only its live path is at work, triggered by
     a publication; otherwise by a request that changes the first card. It has as many holders as
@@ -71,6 +74,7 @@ def product(
             "SECRET_KEY": "the-same-for-all-processes-of-one-product-as-it-must-be",
             "DATA_DIR": str(folder),
             "LOG_LEVEL": "WARNING",
+            **settings,
         }
         run_manage(environment, "migrate", "-v0")
         made = seeded(environment, devices + absent, cards, pending)
@@ -107,6 +111,7 @@ def product(
             ),
             lambda question: ask(database, question),
             lambda: connected(redis.address),
+            server,
         )
 
 

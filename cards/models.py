@@ -84,6 +84,7 @@ class Door(models.TextChoices):
     API = "api", _("app")
     ADMIN = "admin", _("admin")
     IMPORT = "import", _("import")
+    XMPP = "xmpp", _("XMPP")
     SERVER = "server", _("server")
 
 

@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "cards",
     "bindings",
     "delivery",
+    "xmpp",
     "push_notifications",
     "allauth",
     "allauth.account",
@@ -289,6 +290,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^xmpp/"]  # it sees to that by itself (xmpp/door.py)
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -343,6 +345,18 @@ WEB_PUSH_HOSTS = env.list(  # of Chrome, Firefox, Safari and Edge
         "*.notify.windows.com",
     ],
 )
+
+# XMPP, where XMPP_DOMAIN names the domain of people's addresses
+XMPP_DOMAIN = env.str("XMPP_DOMAIN", default="").lower()
+XMPP_CARDS_DOMAIN = env.str("XMPP_CARDS_DOMAIN", default=f"cards.{XMPP_DOMAIN}").lower()
+XMPP_COMPONENT = env.str("XMPP_COMPONENT", default="127.0.0.1:5347")
+XMPP_SECRET = env.str("XMPP_SECRET", default="")
+XMPP_HOST = env.str("XMPP_HOST", default="127.0.0.1")
+XMPP_PORT = env.int("XMPP_PORT", default=5222)  # for clients
+XMPP_SERVER_PORT = env.int("XMPP_SERVER_PORT", default=5269)  # for other servers; 0: none
+XMPP_CERTIFICATES = env.str("XMPP_CERTIFICATES", default="")
+XMPP_ACCOUNT_PASSWORDS = switch("XMPP_ACCOUNT_PASSWORDS", default=False)  # beside app passwords
+XMPP_DOOR = env.str("XMPP_DOOR", default=f"http://127.0.0.1:{PORT}").rstrip("/")
 
 LOGGING = {
     "version": 1,

@@ -1,5 +1,6 @@
 """Every door of the server, room by room."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
@@ -38,6 +39,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
 ]
+if settings.XMPP_DOMAIN:
+    urlpatterns += [path("xmpp/", include("xmpp.door"))]
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:

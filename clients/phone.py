@@ -563,12 +563,49 @@ def trusted_certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class Phone:
-    """One device. What talks to the server raises PhoneError, with the reason in words.
+class Holder:
+    """One device, whatever it speaks with the server: what it holds, and who wants to hear of it.
 
     `on_change` gets each applied message with its change in words, `on_status` what else a person
     may want to know. Whoever waits for something waits in `wait_until`.
     """
+
+    def __init__(
+        self,
+        folder: CardFolder,
+        on_change: Callable[[Message, list[str]], None] = lambda message, words: None,
+        on_status: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self.folder = folder
+        self.on_change, self.on_status = on_change, on_status
+        self.connected = self.up_to_date = False
+        self._news = asyncio.Condition()
+
+    async def _take(self, news: list[Message]) -> Acks:
+        """Apply what is newer and make it durable; return the acknowledgements of all."""
+        changes = [(it, words) for it in news if (words := self.folder.apply(it)) is not None]
+        if changes:
+            self.folder.save()
+        for message, words in changes:
+            self.on_change(message, words)
+        await self._tell()
+        return [(it.id, it.rev) for it in news]
+
+    async def _tell(self, *statuses: str) -> None:
+        for words in statuses:
+            self.on_status(words)
+        async with self._news:
+            self._news.notify_all()
+
+    async def wait_until(self, predicate: Callable[[], bool]) -> None:
+        """Return as soon as the predicate is true; it is asked whenever something came."""
+        async with self._news:
+            await self._news.wait_for(predicate)
+
+
+class Phone(Holder):
+    """A device that speaks HTTP. What talks to the server raises PhoneError, with the reason in
+    words."""
 
     def __init__(
         self,
@@ -584,15 +621,12 @@ class Phone:
         on_status: Callable[[str], None] = lambda words: None,
     ) -> None:
         self.server = server.rstrip("/")
-        self.folder = CardFolder(Path(folder), self.server, identifier)
+        super().__init__(CardFolder(Path(folder), self.server, identifier), on_change, on_status)
         self.device = {"platform": platform, "name": name} | {
             "identifier": self.folder.state.identifier,
             **({"push_token": push_token} if push_token else {}),
         }
         self.wire = XML_WIRE if xml else JSON_WIRE
-        self.on_change, self.on_status = on_change, on_status
-        self.connected = self.up_to_date = False
-        self._news = asyncio.Condition()
         self._http = httpx.AsyncClient(
             base_url=f"{self.server}/api/v1/", timeout=30, verify=trusted_certificates()
         )
@@ -760,27 +794,6 @@ class Phone:
             self.up_to_date = True
             await self._tell("up to date")
 
-    async def _take(self, news: list[Message]) -> Acks:
-        """Apply what is newer and make it durable; return the acknowledgements of all."""
-        changes = [(it, words) for it in news if (words := self.folder.apply(it)) is not None]
-        if changes:
-            self.folder.save()
-        for message, words in changes:
-            self.on_change(message, words)
-        await self._tell()
-        return [(it.id, it.rev) for it in news]
-
-    async def _tell(self, *statuses: str) -> None:
-        for words in statuses:
-            self.on_status(words)
-        async with self._news:
-            self._news.notify_all()
-
-    async def wait_until(self, predicate: Callable[[], bool]) -> None:
-        """Return as soon as the predicate is true; it is asked whenever something came."""
-        async with self._news:
-            await self._news.wait_for(predicate)
-
 
 # The terminal.
 
@@ -799,6 +812,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--xml", action="store_true", help="speak XML instead of JSON")
     parser.add_argument("--approve", action="store_true", help="take over all changes that wait")
     parser.add_argument("--once", action="store_true", help="fetch what is new and stop")
+    parser.add_argument("--xmpp", metavar="JID", help="sign in there, and speak XMPP alone")
+    parser.add_argument("--host", default="", help="of the XMPP server, if DNS does not say it")
+    parser.add_argument("--say", default="", help="over XMPP: say this to the cards, and stop")
     return parser.parse_args()
 
 
@@ -853,6 +869,11 @@ async def live(chosen: argparse.Namespace) -> None:
 
 def main() -> int:
     chosen = arguments()
+    if chosen.xmpp:
+        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        from clients import jabber
+
+        return jabber.main(chosen)
     if isinstance(sys.stdout, TextIOWrapper):  # A terminal may lack the letters of a name.
         sys.stdout.reconfigure(errors="replace")
     try:

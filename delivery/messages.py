@@ -139,7 +139,11 @@ def of_json_frame(text: str) -> Message:
 
 def xml_frame(message: Message) -> str:
     """The same as an XML frame; the view is an xCard (RFC 6351)."""
-    return ET.tostring(XML_FORMS.get(message["kind"], plain_element)(message), encoding="unicode")
+    return ET.tostring(xml_element(message), encoding="unicode")
+
+
+def xml_element(message: Message) -> ET.Element:
+    return XML_FORMS.get(message["kind"], plain_element)(message)
 
 
 def plain_element(message: Message) -> ET.Element:

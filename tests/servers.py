@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -42,6 +42,7 @@ NEEDED = {
     "chromium": "chromium",
     "faketime": "faketime",
     "postgres": "postgresql",
+    "prosody": "prosody",
     "redis-server": "redis-server",
 }
 
@@ -73,9 +74,13 @@ def install_missing(needed: dict[str, str] = NEEDED) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def free_port() -> int:
+def free_port(wish: int = 0) -> int:
+    """This one, if nobody has it."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        try:
+            probe.bind(("127.0.0.1", wish))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
@@ -87,6 +92,14 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
                 return
         time.sleep(0.02)  # between two knocks at a door that nobody opens yet
     raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text(errors='replace')}")
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + STARTING_TIME
+    while not happened():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)  # between two looks
 
 
 @contextmanager
@@ -123,23 +136,58 @@ def running_redis(port: int = 0) -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
+class PostgreSQL:
+    """One that forgets all it knows with its folder. It will not run as root, so root starts it as
+    the user that its package brings."""
+
+    def __init__(self, folder: Path, *settings: str) -> None:
+        self.folder, self.port = folder, free_port()
+        self.user = "postgres" if os.geteuid() == 0 else None
+        self.options = [part for each in (*POSTGRESQL, *settings) for part in ("-c", each)]
+        self.address = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        if self.user:
+            shutil.chown(folder, self.user)
+        initdb = (find("initdb"), "-D", str(folder / "rows"), "-U", "postgres", "-A", "trust")
+        quietly: dict[str, Any] = {"user": self.user, "cwd": folder, "stdout": subprocess.DEVNULL}
+        subprocess.run([*initdb, "--no-sync"], check=True, **quietly)
+
+    def start(self) -> None:
+        """Start it, again if it was stopped, until it takes people in."""
+        command = (find("postgres"), "-D", self.folder / "rows", "-p", self.port, "-k", self.folder)
+        log = self.folder / "log"
+        log.touch()
+        with log.open("ab") as out:
+            self.process = subprocess.Popen(
+                [*map(str, command), *self.options],
+                user=self.user,
+                cwd=self.folder,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # so that its own children can be killed with it
+            )
+        wait_for_port(self.port, self.process, log)
+        wait_for_postgresql(self.address)
+
+    def kill(self) -> None:
+        """As a power cut would, with all its processes."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=STARTING_TIME)
+
+
 @contextmanager
 def running_postgresql(*settings: str) -> Iterator[str]:
-    """The address of a PostgreSQL that forgets all it knows when it is stopped. It will not run as
-    root, so root starts it as the user that its package brings."""
-    port, user = free_port(), "postgres" if os.geteuid() == 0 else None
+    """The address of one."""
     with TemporaryDirectory() as folder:
-        if user:
-            shutil.chown(folder, user)
-        rows = Path(folder) / "rows"
-        initdb = (find("initdb"), "-D", str(rows), "-U", "postgres", "-A", "trust", "--no-sync")
-        subprocess.run(initdb, check=True, user=user, stdout=subprocess.DEVNULL, cwd=folder)
-        options = [part for setting in (*POSTGRESQL, *settings) for part in ("-c", setting)]
-        command = (find("postgres"), "-D", rows, "-p", port, "-k", folder, *options)
-        with running(*command, port=port, stop=signal.SIGINT, user=user, cwd=folder):
-            address = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            wait_for_postgresql(address)
-            yield address
+        postgresql = PostgreSQL(Path(folder), *settings)
+        postgresql.start()
+        try:
+            yield postgresql.address
+        finally:
+            postgresql.stop()
 
 
 def wait_for_postgresql(address: str) -> None:
@@ -161,9 +209,10 @@ def running_production() -> Iterator[dict[str, str]]:
         yield {"DATABASE_URL": rows, "REDIS_URL": redis, "CELERY_BROKER_URL": redis}
 
 
-def run_manage(environment: dict[str, str], *arguments: str) -> None:
+def run_manage(environment: dict[str, str], *arguments: str, **options: Any) -> Any:
     command = [sys.executable, "manage.py", *arguments]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True)
+    whole = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=whole, check=True, **options).stdout
 
 
 def shared_folder() -> Path:
@@ -288,6 +337,11 @@ class Server:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def manage(self, *arguments: str) -> str:
+        """What a command of the product says, beside it."""
+        said = run_manage(self.environment, *arguments, stdout=subprocess.PIPE, text=True)
+        return str(said)
 
     def wait_until_dead(self) -> int:
         return self.processes["web"].wait(timeout=STARTING_TIME)

@@ -1,6 +1,7 @@
 """What the doctor says of a healthy product, and of each thing that may be wrong with it."""
 
 import io
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -18,13 +19,14 @@ from delivery import fanout
 from delivery.models import CardUpdate, Mailbox, PushAttempt
 from tests.conftest import RecordingLayer, change, make_device
 from tests.servers import free_port
+from xmpp.models import Lease
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
 def embedded(settings: Any, wire: RecordingLayer) -> None:
-    settings.REDIS_URL = settings.CELERY_BROKER_URL = ""
+    settings.REDIS_URL = settings.CELERY_BROKER_URL = settings.XMPP_DOMAIN = ""
 
 
 def said() -> str:
@@ -87,6 +89,19 @@ def test_a_redis_and_a_broker_that_are_not_there(settings: Any) -> None:
     settings.REDIS_URL = settings.CELERY_BROKER_URL = f"redis://127.0.0.1:{free_port()}/0"
     assert "✗ Redis does not answer" in said()
     assert "✗ The broker does not answer" in said()
+
+
+def test_a_prosody_and_a_bridge_that_are_not_there(settings: Any) -> None:
+    assert "Prosody" not in said() and "bridge" not in said()
+    Lease.objects.create(holder="one that died", until=timezone.now() - timedelta(seconds=1))
+    settings.XMPP_DOMAIN, settings.XMPP_COMPONENT = "example.org", f"127.0.0.1:{free_port()}"
+    assert "✗ Prosody does not answer" in said()
+    assert "✗ No bridge speaks" in said()
+    assert "2 of" in said()
+    with socket.create_server(("127.0.0.1", 0)) as prosody:
+        settings.XMPP_COMPONENT = "{}:{}".format(*prosody.getsockname())
+        Lease.take("another")
+        assert "✓ Prosody answers" in said() and "✓ A bridge speaks" in said()
 
 
 def test_a_database_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from cards.models import Card
 
 ROOT = Path(__file__).resolve().parent.parent
 # Who may import whom: each room those to its left. Foreign keys count as imports.
-ROOMS = ["accounts", "cards", "bindings", "delivery", "cardsite"]
+ROOMS = ["accounts", "cards", "bindings", "delivery", "xmpp", "cardsite"]
 DOORS = {"views", "api", "admin"}  # nobody imports another's
 
 
@@ -129,7 +129,8 @@ for step in [[], *([room, "zero"] for room in {rooms}), []]:
 
 
 def test_migrations_run_forwards_backwards_and_forwards_again(tmp_path: Path) -> None:
-    steps = MIGRATE.format(rooms=ROOMS[-2::-1])
+    rooms = [room for room in ROOMS[::-1] if (ROOT / room / "migrations").is_dir()]
+    steps = MIGRATE.format(rooms=rooms)
     subprocess.run([sys.executable, "-c", steps], cwd=ROOT, env=environment(tmp_path), check=True)
 
 

@@ -24,7 +24,7 @@ from cards.models import Card
 from delivery import prompts
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("accounts", "cards", "bindings", "delivery", "cardsite")
+ROOMS = ("accounts", "cards", "bindings", "delivery", "xmpp", "cardsite")
 CATALOG = ROOT / "locale" / "zh_Hans" / "LC_MESSAGES" / "django"
 THEIRS = Path(allauth.__file__).parent / CATALOG.relative_to(ROOT)
 

@@ -117,6 +117,14 @@ def test_a_device_is_listed_and_signed_out(web: Web, alice: User) -> None:
     assert not Device.objects.active().exists()
 
 
+def test_of_an_xmpp_client_it_is_said_that_it_comes_back(web: Web, alice: User) -> None:
+    phone, xmpp = make_device(alice), make_device(alice, "xmpp")
+    browser = web(alice)
+    for device, comes_back in ((phone, False), (xmpp, True)):
+        page = browser.post(reverse("device-sign-out", args=[device.pk]), follow=True)
+        assert ("app password signs in again" in page.content.decode()) is comes_back
+
+
 def test_nobody_signs_out_the_device_of_another(web: Web, alice: User, charlie: User) -> None:
     device = make_device(alice)
     page = web(charlie)

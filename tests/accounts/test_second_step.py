@@ -158,6 +158,14 @@ def browser_with_code(person: User) -> Client:
     return browser
 
 
+def test_the_page_says_how_an_xmpp_client_signs_in(bob: User, web: Web, settings: Any) -> None:
+    browser = web(bob)
+    assert "XMPP" not in make_app_password(browser).content.decode()
+    settings.XMPP_DOMAIN = "example.org"
+    page = browser.get(reverse("app-passwords")).content.decode()
+    assert "<strong>bob@example.org</strong>" in page
+
+
 def test_an_app_password_is_of_one_person(bob: User, charlie: User) -> None:
     password = AppPassword.new_password()
     hashed = AppPassword.hash_password(password)

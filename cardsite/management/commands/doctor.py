@@ -1,5 +1,6 @@
 """`manage.py doctor`: what answers, what waits and for how long, and what to do about it."""
 
+import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone, translation
 from django.utils.timesince import timesince
 from redis import Redis, RedisError
@@ -17,6 +18,8 @@ from redis import Redis, RedisError
 from delivery import live
 from delivery import prompts as push
 from delivery.models import CardUpdate, Mailbox, OfflineMessage, PushAttempt
+from xmpp.configuration import address
+from xmpp.models import Lease
 
 PATIENCE = timedelta(seconds=10)  # what is due longer than this, nobody is doing
 COUNTED = 100_000  # rows; more are not counted
@@ -61,6 +64,9 @@ def look() -> Iterator[Finding]:
         yield redis()
     if settings.CELERY_BROKER_URL:
         yield celery()
+    if settings.XMPP_DOMAIN:
+        yield prosody()
+        yield bridge()
     yield fan_out()
     yield messages()
     if push.configured():
@@ -117,6 +123,21 @@ def celery() -> Finding:
         names = ", ".join(sorted(missing))
         return Finding(f"No Celery worker takes tasks of {names}.", f"Start `{WORKER}`.")
     return Finding(f"{len(queues)} Celery workers answer.")
+
+
+def prosody() -> Finding:
+    try:
+        socket.create_connection(address(settings.XMPP_COMPONENT), timeout=2).close()
+    except OSError as error:
+        todo = "Start it, with what `manage.py xmpp_config` prints, or mend XMPP_COMPONENT."
+        return Finding(f"Prosody does not answer at {settings.XMPP_COMPONENT}: {error}", todo)
+    return Finding(f"Prosody answers at {settings.XMPP_COMPONENT}.")
+
+
+def bridge() -> Finding:
+    if Lease.objects.filter(until__gt=Now()).exists():
+        return Finding(f"A bridge speaks for the cards at {settings.XMPP_CARDS_DOMAIN}.")
+    return Finding("No bridge speaks for the cards over XMPP.", "Start `manage.py xmpp`.")
 
 
 def fan_out() -> Finding:

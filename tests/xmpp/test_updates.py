@@ -1,0 +1,238 @@
+"""A JID is a device: told at once, again when it was away, and done when it has acknowledged."""
+
+import asyncio
+from xml.etree import ElementTree as ET
+
+import pytest
+from asgiref.sync import sync_to_async as in_rows
+
+from accounts import devices
+from accounts.models import Device, User
+from bindings import exchange
+from bindings.models import Binding
+from cards.models import Card
+from delivery.models import OfflineMessage
+from tests.conftest import change
+from tests.prosody import RunningProsody
+from tests.xmpp.clients import BODY, Client, signed_in
+from tests.xmpp.conftest import a_bridge, fan_out, stored
+from tests.xmpp.test_answers import give_photo
+from xmpp.bridge import Bridge
+from xmpp.looks import jpeg_of
+from xmpp.news import LONGEST
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALICE = "alice@cards.example.org"
+VCARD = "{urn:ietf:params:xml:ns:vcard-4.0}"
+CARD = "{urn:cardsite:cards:1}card"
+
+
+def has_all(user: User) -> bool:
+    """Whether this person's JID has acknowledged everything, and there was something."""
+    messages = OfflineMessage.objects.filter(device__user=user, device__platform="xmpp")
+    return messages.exists() and not messages.pending().exists()
+
+
+async def change_tel(card: Card, number: str) -> None:
+    await in_rows(change)(card, tel=number)
+    await fan_out()
+
+
+async def holds(his: Client, bob: User) -> None:
+    """He has Alice for a contact, and all there is of her card."""
+    his.send_presence(pto=ALICE, ptype="subscribe")
+    await his.hears("presence", ALICE, "subscribed")
+    await fan_out()
+    await stored(lambda: has_all(bob))
+
+
+async def test_an_update_is_the_whole_card_and_is_acknowledged_by_a_receipt(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        await change_tel(alice_card, "+43 1 999")
+        told = await his.hears("message", ALICE, having="+43 1 999")
+        card = told.find(CARD)
+        assert card is not None
+        assert int(card.get("rev", "0")) == alice_card.rev
+        assert card.findtext(f"{VCARD}vcard/{VCARD}tel/{VCARD}text") == "+43 1 999"
+        assert "+43 664 222" not in ET.tostring(told, encoding="unicode")
+        await stored(lambda: has_all(bob))
+
+
+async def test_a_client_without_receipts_acknowledges_by_answering_a_ping(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob", receipts=False) as his:
+        his.send_presence(pto="cards.example.org")
+        await holds(his, bob)
+        await change_tel(alice_card, "+43 1 999")
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
+async def test_who_was_away_gets_the_newest_and_nothing_older_after_it(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+    for number in ("+43 1 1", "+43 1 2", "+43 1 3"):
+        await change_tel(alice_card, number)
+        await asyncio.to_thread(bridge_has_looked, bridge)
+    assert not await in_rows(has_all)(bob)
+    async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="+43 1 3")
+        await stored(lambda: has_all(bob))
+        cards = [each.find(CARD) for each in his.stanzas("message", ALICE)]
+        revs = [int(each.get("rev", "0")) for each in cards if each is not None]
+        assert revs == sorted(revs)
+        assert len(revs) <= 2  # what his server kept, and the newest
+
+
+def bridge_has_looked(bridge: Bridge) -> None:
+    """Twice, so that what was there when this was asked has been seen."""
+    import time
+
+    before = bridge.looks
+    while bridge.looks < before + 2:
+        time.sleep(0.01)  # as in `until`
+
+
+async def test_what_no_circle_of_the_holder_sees_is_no_news(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        before = len(his.stanzas("message", ALICE))
+        await in_rows(change)(alice_card, note="still hidden")
+        await fan_out()
+        await asyncio.to_thread(bridge_has_looked, bridge)
+        await his.is_heard()
+        assert len(his.stanzas("message", ALICE)) == before
+
+
+async def test_a_removal_beats_what_comes_late(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+    await change_tel(alice_card, "+43 1 999")
+    await in_rows(exchange.revoke)(held)
+    await fan_out()
+    async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="removed")
+        await stored(lambda: has_all(bob))
+        last = his.stanzas("message", ALICE)[-1]
+        assert last.find("{urn:cardsite:cards:1}removed") is not None
+
+
+async def test_a_jid_that_was_signed_out_hears_nothing_more(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        device = await Device.objects.aget(user=bob, platform="xmpp")
+        await in_rows(devices.revoke)(device)
+        await his.hears("presence", "cards.example.org", "unavailable")
+        before = len(his.heard)
+        await change_tel(alice_card, "+43 1 999")
+        await asyncio.to_thread(bridge_has_looked, bridge)
+        await his.is_heard()
+        assert not [each for each in his.stanzas("message", ALICE) if "999" in text_of(each)]
+        assert len(his.heard) == before + 1  # the answer to `is_heard`
+
+
+def text_of(stanza: ET.Element) -> str:
+    return ET.tostring(stanza, encoding="unicode")
+
+
+async def test_who_wants_events_gets_them_and_others_do_not(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob", show=False) as his:
+        his.part("xep_0030").add_feature("urn:xmpp:vcard4+notify")
+        await his.part("xep_0115").update_caps()
+        his.send_presence()
+        await holds(his, bob)
+        his.send_presence(pto=ALICE)
+        await his.hears("iq", "cards.example.org", "get", having="disco#info")
+        await his.is_heard()
+        await change_tel(alice_card, "+43 1 999")
+        event = await his.hears("message", ALICE, "headline", having="+43 1 999")
+        item = event.find(".//{http://jabber.org/protocol/pubsub#event}item")
+        assert item is not None
+        assert item[0].tag == f"{VCARD}vcard"
+        assert item.get("id") == str(alice_card.rev)
+
+
+async def test_it_is_said_in_the_language_of_whoever_reads_it(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    await User.objects.filter(pk=bob.pk).aupdate(language="zh-hans")
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        await change_tel(alice_card, "+43 1 999")
+        told = await his.hears("message", ALICE, having="+43 1 999")
+        assert "名片" in told.findtext(BODY, "")
+
+
+async def test_a_card_that_no_server_would_carry_is_told_of(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        await change_tel(alice_card, "+43" + "9" * LONGEST)
+        await his.hears("message", ALICE, having="too long")
+        assert (await his.refusal(ALICE)) == "resource-constraint"
+
+
+async def test_a_bridge_that_starts_again_tells_what_was_missed_and_nothing_twice(
+    prosody: RunningProsody,
+    held: Binding,
+    alice_card: Card,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        async with a_bridge(monkeypatch):
+            await holds(his, bob)
+        await change_tel(alice_card, "+43 1 1")
+        await change_tel(alice_card, "+43 1 2")
+        async with a_bridge(monkeypatch):
+            his.send_presence(pto=ALICE, ptype="probe")
+            await his.hears("message", ALICE, having="+43 1 2")
+            await stored(lambda: has_all(bob))
+        assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
+
+
+async def test_a_prosody_that_dies_is_come_back_to(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        prosody.kill()
+        await change_tel(alice_card, "+43 1 1")
+        await change_tel(alice_card, "+43 1 2")
+    prosody.start()
+    async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="+43 1 2")
+        await stored(lambda: has_all(bob))
+        assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
+
+
+async def test_a_new_photo_is_told_by_presence_and_nothing_else_is(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        before = len(his.stanzas("presence", ALICE, ""))
+        await change_tel(alice_card, "+43 1 999")
+        await his.hears("message", ALICE, having="+43 1 999")
+        assert len(his.stanzas("presence", ALICE, "")) == before
+        await in_rows(give_photo)(alice_card, "*")
+        await fan_out()
+        avatar = await in_rows(jpeg_of)(alice_card.photo)
+        assert avatar
+        await his.hears("presence", ALICE, "", having=avatar.hash)
