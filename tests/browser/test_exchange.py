@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Newcomer, Open, Say, SignIn
 from tests.browser.test_owner import link_of, sign_up
-from tests.servers import CHROMIUM
+from tests.servers import SHELL
 
 
 def share(page: Page, say: Say) -> str:
@@ -83,8 +83,8 @@ def test_a_camera_reads_the_code(
     picture_of(link).save(frame, "JPEG")
     film.write_bytes(frame.getvalue() * 10)
     fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    camera = [*CHROMIUM.get("args", []), *fake, f"--use-file-for-fake-video-capture={film}"]
-    with_camera = chromium.browser_type.launch(**{**CHROMIUM, "args": camera})
+    camera = [*SHELL["args"], *fake, f"--use-file-for-fake-video-capture={film}"]
+    with_camera = chromium.browser_type.launch(**{**SHELL, "args": camera})
     page = window(with_camera)
     sign_up(page, str, "Kamila Muster")
     page.goto("/scan/")
