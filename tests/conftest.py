@@ -48,13 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def own_folder(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Photos go to the test's own folder, which is made with the first of them; static files need
-    not be collected, and hashing a password costs nothing."""
+    not be collected."""
     folder = tmp_path_factory.getbasetemp()
     settings.MEDIA_ROOT = folder / uuid.uuid4().hex
     settings.STATIC_ROOT = folder
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)

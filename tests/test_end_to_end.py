@@ -21,7 +21,7 @@ from tests.servers import Server, running_server
 FILES = Path(__file__).parent / "cards" / "vcf"
 PASSWORD = "correct-horse-battery"
 PUSH_TOKEN = "a1" * 32
-AT_ONCE = 1.0  # seconds that a live change may take
+PATIENCE = 30.0  # seconds; no measure of speed, which is the bench's: others may have the machine
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,11 @@ def server(
 
 @asynccontextmanager
 async def online(phone: Phone) -> Any:
-    """The phone with its socket open and up to date."""
+    """The phone with its socket open and up to date: what changes from now on comes through it
+    alone, as the phone asks for nothing by itself."""
     listening = asyncio.create_task(phone.listen())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await phone.wait_until(lambda: phone.up_to_date)
         yield phone
     finally:
@@ -73,8 +74,8 @@ def waits(phone: Phone, card: str) -> bool:
     return card in phone.folder.waiting()
 
 
-async def until(phone: Phone, text: str, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
+async def until(phone: Phone, text: str) -> None:
+    async with asyncio.timeout(PATIENCE):
         await phone.wait_until(lambda: shows(phone, text))
 
 
@@ -113,8 +114,8 @@ async def test_two_people_exchange_cards_and_every_copy_follows(
         preview = await laptop.preview(invitation["code"])
         assert preview["view"]["fn"] == mine["fn"]
         await laptop.accept(invitation["code"], his["id"], [])
-        await until(alice, his["fn"], AT_ONCE)
-        await until(laptop, mine["fn"], AT_ONCE)
+        await until(alice, his["fn"])
+        await until(laptop, mine["fn"])
         await asyncio.to_thread(apns.wait_for, push_token)
         await iphone.wake()
         assert shows(iphone, mine["fn"])
@@ -124,7 +125,7 @@ async def test_two_people_exchange_cards_and_every_copy_follows(
             {"name": "tel", "value": "+43 1 5550199", "params": {}, "circles": ["*"]}
         )
         edited = await alice.edit(card["id"], card["rev"], {"properties": card["properties"]})
-        await until(laptop, "+43 1 5550199", AT_ONCE)
+        await until(laptop, "+43 1 5550199")
 
         prompt = await asyncio.to_thread(apns.wait_for, push_token)
         assert mine["fn"] not in str(prompt.payload)
@@ -158,10 +159,10 @@ async def test_a_revocation_is_said_at_once_and_nothing_follows(
         async with online(dora), online(emil):
             invitation = await dora.create_invitation(cards[0]["id"], [])
             await emil.accept(invitation["code"], cards[1]["id"], [])
-            await until(emil, "Dora", AT_ONCE)
+            await until(emil, "Dora")
             (given,) = await dora.every("bindings", side="owner")
             await dora.call("DELETE", f"bindings/{given['id']}")
-            async with asyncio.timeout(AT_ONCE):
+            async with asyncio.timeout(PATIENCE):
                 await emil.wait_until(lambda: not list(emil.folder.path.glob("*.vcf")))
             hers, his = (await dora.cards())[0], (await emil.cards())[0]
             await dora.edit(hers["id"], hers["rev"], {"fn": "Dora Later"})
@@ -190,7 +191,7 @@ async def test_who_is_asked_has_the_newest_and_their_address_book_what_they_took
         async with online(frida), online(gustav), online(tablet):
             invitation = await frida.create_invitation(hers["id"], [])
             await gustav.accept(invitation["code"], his["id"], [])
-            await until(gustav, "+43 1 111", AT_ONCE)
+            await until(gustav, "+43 1 111")
             await gustav.call("PATCH", "me/asking", json={"asks": True})
             entries = gustav.folder.state.entries
             await gustav.wait_until(lambda: entries[hers["id"]].binding["approved_rev"] is not None)
@@ -205,4 +206,4 @@ async def test_who_is_asked_has_the_newest_and_their_address_book_what_they_took
             assert {each["acknowledged_rev"] for each in deliveries} == {edited["rev"]}
             await gustav.take_over(hers["id"])
             for phone in (gustav, tablet):
-                await until(phone, "+43 1 222", AT_ONCE)
+                await until(phone, "+43 1 222")

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -118,6 +119,9 @@ def everything(response: Any) -> str:
     return f"{response.headers} {body.decode(errors='replace')}"
 
 
+FORMS = ["*/*", "text/vcard", "application/vcard+xml"]  # in which the API answers, and no page
+
+
 def test_no_door_shows_a_holder_what_is_hidden(
     secretive: Binding, bob: User, web: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -127,7 +131,7 @@ def test_no_door_shows_a_holder_what_is_hidden(
     answers = []
     for address in addresses(ids_of_all()):
         answers.append(page.get(address))
-        for accept in ("*/*", "text/vcard", "application/vcard+xml"):
+        for accept in FORMS if address.startswith("/api/") else ["*/*"]:
             answers.append(app.get(address, headers={"accept": accept}))
     seen = "".join(map(everything, answers))
     assert "+43 1 111" in seen, "the doors were not looked through"
@@ -171,12 +175,15 @@ def test_a_stranger_gets_404_at_every_url_of_others(
     secretive: Binding, charlie: User, web: Any
 ) -> None:
     Request.objects.all().delete()  # the one to Charlie is Charlie's
+    invitation, _code = exchange.invite(secretive.card, lifetime=timedelta(days=1))
+    circle, other = Circle.objects.get(), Exchange.objects.all()[0]
+    others = [str(each.pk) for each in (secretive.card, secretive, invitation, circle, other)]
     app, page = api_of(charlie), web(charlie)
     before = snapshot()
     for route, _pattern in doors():
         if "<uuid" not in route:
             continue
-        for pk in ids_of_all():
+        for pk in others:
             address = "/" + re.sub(r"<[^>]+>", pk, route)
             client: Any = app if route.startswith("api/") else page
             said = {getattr(client, method)(address).status_code for method in METHODS}

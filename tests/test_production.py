@@ -12,7 +12,7 @@ import pytest
 
 from clients.phone import Phone
 from tests.servers import Server, free_port, running_production, running_redis, running_server
-from tests.test_end_to_end import AT_ONCE, PASSWORD, online, shows, until
+from tests.test_end_to_end import PASSWORD, online, shows, until
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ async def test_a_change_at_one_web_process_comes_to_a_socket_of_the_other(
 ) -> None:
     alice, bob = people
     await rename(alice, "Alice Elsewhere")
-    await until(bob, "Alice Elsewhere", AT_ONCE)
+    await until(bob, "Alice Elsewhere")
 
 
 async def test_while_no_worker_is_there_changes_wait(
@@ -104,7 +104,7 @@ async def test_while_no_worker_is_there_changes_wait(
     await asyncio.sleep(1)
     assert not shows(bob, "Alice Late")
     webs[0].start_worker()
-    await until(bob, "Alice Late", 30)
+    await until(bob, "Alice Late")
 
 
 async def test_while_the_broker_is_away_saving_does_not_wait_and_nothing_is_lost(
@@ -115,4 +115,4 @@ async def test_while_the_broker_is_away_saving_does_not_wait_and_nothing_is_lost
     assert await rename(alice, "Alice Lonely") < 5
     assert await rename(alice, "Alice Alone") < 5
     await asyncio.to_thread(broker.enter_context, running_redis(broker_port))
-    await until(bob, "Alice Alone", 60)
+    await until(bob, "Alice Alone")

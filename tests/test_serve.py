@@ -1,10 +1,12 @@
 """`manage.py serve`: the demo, and what a stranger to the place is told."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +75,17 @@ def test_static_files_are_collected_again_when_they_change(settings: Any, tmp_pa
 
 
 def test_it_serves_and_stops_in_an_orderly_way(tmp_path: Path) -> None:
-    with running_server(tmp_path, empty=True, DEMO="1") as server:
+    """With its own settings: those of the tests hash passwords at once."""
+    own = {"DJANGO_SETTINGS_MODULE": "cardsite.settings", "DEMO": "1"}
+    with running_server(tmp_path, empty=True, **own) as server:
         assert httpx.get(f"{server.url}/account/login/").status_code == 200
+        alice = {"email": "alice@example.org", "password": demo.PASSWORD}
+        device = {"platform": "desktop", "identifier": "the-laptop"}
+        door = f"{server.url}/api/v1/session"
+        assert httpx.post(door, json={**alice, "device": device}).is_success
+        with closing(sqlite3.connect(tmp_path / "cardsite.sqlite3")) as rows:
+            kept = rows.execute("SELECT password FROM accounts_user").fetchall()
+        assert all(password.startswith("argon2$") for (password,) in kept)
         assert "Cardsite is at" in server.log()
         server.stop()
         assert "Application shutdown complete" in server.log()

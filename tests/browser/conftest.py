@@ -14,7 +14,7 @@ from django.utils.translation import gettext, override
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cardsite.demo import PASSWORD
-from tests.servers import CHROMIUM, Server, running_server
+from tests.servers import SHELL, Server, running_server
 
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 LANGUAGES = {"en": "en-GB", "zh-hans": "zh-CN"}  # the browser's name of each
@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def chromium() -> Iterator[Browser]:
     """Ended with the module: while it runs, its event loop is in the way of other tests'."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**CHROMIUM)
+        browser = playwright.chromium.launch(**SHELL)
         yield browser
         browser.close()
 

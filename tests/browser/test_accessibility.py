@@ -55,11 +55,11 @@ def reached(
 @pytest.fixture
 def found(window: Open, screen: dict[str, Any]) -> tuple[Page, list[str], Callable[[], None]]:
     page = window(**screen)
+    page.add_init_script(AXE)
     said: list[str] = []
 
     def look() -> None:
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
-        page.evaluate(AXE)
         here = page.evaluate(FOUND, "")
         page.emulate_media(color_scheme="dark")
         here += [f"dark: {each}" for each in page.evaluate(FOUND, "color-contrast")]

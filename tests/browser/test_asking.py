@@ -20,6 +20,7 @@ numbers = count(1000)
 def holder(window: Open, screen: dict[str, Any], say: Say, language: str) -> Page:
     """The first page of somebody who holds Alice's card, and nothing else that changes."""
     page = window(**screen)
+    page.add_init_script(AXE)
     page.goto("/account/login/")
     page.locator("[name=login]").fill(f"{HOLDERS[language]}@example.org")
     page.locator("[name=password]").fill(PASSWORD)
@@ -36,8 +37,7 @@ def new_number(alice: Page) -> str:
 
 def look(page: Page) -> None:
     """With axe; and nothing is wider than the screen."""
-    page.emulate_media(reduced_motion="reduce")
-    page.evaluate(AXE)
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
     assert page.evaluate(FOUND, "") == []
     page.emulate_media(color_scheme="dark")
     assert page.evaluate(FOUND, "color-contrast") == []

@@ -7,8 +7,6 @@ from tests.browser.conftest import Open, Say, SignIn
 from tests.browser.keyboard import Keyboard, button, link
 from tests.servers import Server
 
-AT_ONCE = 1000  # milliseconds that a live change may take
-
 
 def change_phone(page: Page, number: str) -> None:
     page.goto("/cards/")
@@ -30,14 +28,14 @@ def test_a_changed_number_shows_on_the_other_page_without_reload(
     alice, page = sign_in("alice"), sign_in(reader)
     page.evaluate("window.notReloaded = true")
     change_phone(alice, f"+43 1 555 7{len(reader)}")
-    expect(page.get_by_text(f"+43 1 555 7{len(reader)}")).to_be_visible(timeout=AT_ONCE)
+    expect(page.get_by_text(f"+43 1 555 7{len(reader)}")).to_be_visible()
     said = say("{name} changed: {lines}").format(name="Alice Example", lines=say("Phone"))
     expect(page.locator("#news")).to_contain_text(said)
     expect(page.locator("li.changed")).to_contain_text("Alice Example")
     page.get_by_role("link", name="Alice Example").click()
     page.evaluate("window.notReloaded = true")
     change_phone(alice, f"+43 1 555 8{len(reader)}")
-    expect(page.locator(".lines")).to_contain_text(f"+43 1 555 8{len(reader)}", timeout=AT_ONCE)
+    expect(page.locator(".lines")).to_contain_text(f"+43 1 555 8{len(reader)}")
     assert page.evaluate("window.notReloaded")
 
 
@@ -99,7 +97,7 @@ def test_what_was_missed_while_the_server_was_away_is_there_afterwards(
     server.start()
     change_phone(sign_in("alice"), "+43 1 555 9999")
     for page in pages.values():
-        expect(page.locator("#offline")).to_be_hidden(timeout=10_000)
+        expect(page.locator("#offline")).to_be_hidden()
         expect(page.get_by_text("+43 1 555 9999")).to_be_visible()
     # What ends while a page opens its socket is answered with 500 by uvicorn.
     away = ("ERR_CONNECTION_REFUSED", "Unexpected response code: 500")
@@ -119,7 +117,7 @@ def test_rows_are_added_in_place_and_seen_by_whom_they_are_shown(sign_in: SignIn
     row.get_by_label("Family").check()
     expect(alice.get_by_label("Name on the card")).to_have_value("Alice E. Example")
     alice.get_by_role("button", name="Save").last.click()
-    expect(carol.locator(".lines").get_by_text("April 12")).to_be_visible(timeout=AT_ONCE)
+    expect(carol.locator(".lines").get_by_text("April 12")).to_be_visible()
 
 
 OWNERS = {"en": ("bob", "carol", "Carol Model"), "zh-hans": ("alice", "zhangwei", "张伟")}
@@ -138,7 +136,7 @@ def test_a_card_that_is_taken_back_leaves_the_open_page(
         keys.follow(link(owners, each))
     keys.press(button(owners, "Take it back"))
     gone = say("This card is no longer shared with you")
-    expect(holders.get_by_role("heading", name=gone)).to_be_visible(timeout=AT_ONCE)
+    expect(holders.get_by_role("heading", name=gone)).to_be_visible()
     expect(holders.get_by_text(phone)).to_have_count(0)
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from cardsite.demo import PASSWORD
 from tests.browser.conftest import Say, SignIn
 from tests.browser.keyboard import Keyboard, button, link
+from tests.servers import CHROMIUM
 
 # Headless windows are private ones, which is all that Chromium may have against installing.
 INSTALLABLE = [{"errorId": "in-incognito", "errorArguments": []}]
@@ -50,6 +51,17 @@ def sign_out(page: Page, say: Say) -> None:
 READERS = {"en": ("bob", "carol", "Carol Model"), "zh-hans": ("zhangwei", "0100", "Alice Example")}
 
 
+def test_it_can_be_installed(chromium: Browser, sign_in: SignIn) -> None:
+    """As a whole Chromium finds, which alone has somewhere to install it."""
+    whole = chromium.browser_type.launch(**CHROMIUM)
+    page = sign_in("bob", browser=whole)
+    wait_for_copy(page)
+    browser = page.context.new_cdp_session(page)
+    assert browser.send("Page.getInstallabilityErrors")["installabilityErrors"] == INSTALLABLE
+    page.context.close()
+    whole.close()
+
+
 def test_cards_and_the_qr_are_read_offline_until_one_signs_out(
     sign_in: SignIn, screen: dict[str, Any], say: Say, language: str, complaints: list[str]
 ) -> None:
@@ -57,8 +69,6 @@ def test_cards_and_the_qr_are_read_offline_until_one_signs_out(
     page = sign_in(who, **screen, reduced_motion="reduce")
     keys = Keyboard(page)
     wait_for_copy(page)
-    browser = page.context.new_cdp_session(page)
-    assert browser.send("Page.getInstallabilityErrors")["installabilityErrors"] == INSTALLABLE
     page.goto("/qr/")
     keys.press(button(page, say("Make a QR code and a link")))
     code = page.locator(".code").inner_text()
