@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from playwright.sync_api import CDPSession, Page, Worker, expect
+from playwright.sync_api import Browser, CDPSession, Page, Worker, expect, sync_playwright
 
 from accounts import webpush
 from tests.browser.conftest import Say, SignIn
@@ -19,7 +19,7 @@ from tests.browser.keyboard import Keyboard, button
 from tests.browser.test_live import change_phone
 from tests.browser.test_offline import wait_for_copy
 from tests.push_service import PushService
-from tests.servers import Server, running_server
+from tests.servers import CHROMIUM, Server, running_server
 
 READERS = {"en": "bob", "zh-hans": "zhangwei"}
 
@@ -41,6 +41,15 @@ CLICK = """async () => {
   await done;
   return opened;
 }"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A whole one: without what is around the page there is nowhere to notify."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**CHROMIUM)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")
