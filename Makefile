@@ -10,7 +10,8 @@ PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 # What touches neither the database nor Redis is not tested on them once more, nor is what brings
 # its own or looks at pages.
 BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
-	browser clients test_docs.py test_locale.py test_production.py test_serve.py)
+	browser clients test_docs.py test_locale.py test_production.py test_serve.py \
+	$(patsubst %,xmpp/test_%.py,configuration encryption prosody restarts strangers trying))
 
 .PHONY: run run-production run-xmpp test test-embedded test-production coverage lint bench pictures icons clean
 
