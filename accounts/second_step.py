@@ -4,6 +4,7 @@ what it asks of its house, and the same step for apps."""
 import base64
 import hashlib
 import io
+from collections.abc import Iterable
 
 import segno
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -11,7 +12,6 @@ from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.models import Authenticator
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
-from django.db.models import Exists, OuterRef
 from django.utils.encoding import force_bytes
 
 from accounts.models import User
@@ -38,12 +38,14 @@ class SecondStep(DefaultMFAAdapter):  # type: ignore[misc]
         return picture.getvalue().decode()
 
 
-# Of each user of a query whether it is asked of them.
-IS_ASKED = Exists(Authenticator.objects.filter(user=OuterRef("pk")))
-
-
 def is_asked_of(user: User) -> bool:
     return bool(Authenticator.objects.filter(user=user).exists())
+
+
+def asked_of(people: Iterable[int]) -> set[int]:
+    """Those of whom it is asked."""
+    found = Authenticator.objects.filter(user__in=people)
+    return set(found.values_list("user_id", flat=True))
 
 
 def problems_with(code: str, user: User) -> list[str]:
