@@ -14,8 +14,8 @@ PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 # its own or looks at pages. Every page of the admin is opened there by tests/accounts/test_admin.py;
 # what a role sees of one is not the database's to say.
 BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
-	browser clients test_docs.py test_locale.py test_production.py test_roles.py \
-	test_serve.py)
+	browser clients test_docs.py test_locale.py test_production.py test_roles.py test_serve.py \
+	$(patsubst %,xmpp/test_%.py,configuration encryption prosody restarts strangers trying))
 
 .PHONY: run run-production run-xmpp test test-embedded test-production coverage lint bench pictures icons clean
 

@@ -4,6 +4,7 @@ what it asks of its house, and the same step for apps."""
 import base64
 import hashlib
 import io
+from collections.abc import Iterable
 
 import segno
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -13,7 +14,6 @@ from allauth.mfa.webauthn.forms import LoginWebAuthnForm
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, OuterRef
 from django.utils.encoding import force_bytes
 from django.utils.translation import gettext as _
 
@@ -41,10 +41,6 @@ class SecondStep(DefaultMFAAdapter):  # type: ignore[misc]
         return picture.getvalue().decode()
 
 
-# Of each user of a query whether it is asked of them.
-IS_ASKED = Exists(Authenticator.objects.filter(user=OuterRef("pk")))
-
-
 class PasskeyForm(LoginWebAuthnForm):  # type: ignore[misc]
     def clean_credential(self) -> Authenticator:
         """Whoever comes with a passkey has typed no code that could be incorrect."""
@@ -57,6 +53,12 @@ class PasskeyForm(LoginWebAuthnForm):  # type: ignore[misc]
 
 def is_asked_of(user: User) -> bool:
     return bool(Authenticator.objects.filter(user=user).exists())
+
+
+def asked_of(people: Iterable[int]) -> set[int]:
+    """Those of whom it is asked."""
+    found = Authenticator.objects.filter(user__in=people)
+    return set(found.values_list("user_id", flat=True))
 
 
 def problems_with(code: str, user: User) -> list[str]:

@@ -67,7 +67,8 @@ class Bridge:
         self.heard: Batch[tuple[Box, Ack]] = Batch(self.store, largest=5000, breath=0.005)
         self.lanes = Lanes()
         self.heard_at, self.is_connected = 0.0, False
-        self.looks, self.has_multicast = 0, False
+        self.looks = self.stores = 0
+        self.has_multicast = False
 
     # Being the one
 
@@ -268,6 +269,7 @@ class Bridge:
             for each in taken:
                 self.heard.add(each)
             return
+        self.stores += 1
         for box, ack in taken:
             box.acknowledged(ack)
 

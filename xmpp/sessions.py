@@ -6,11 +6,12 @@ the person. A session is begun with a key, of the device and of the password, an
 them is not good any more: whether it is, is looked for (decision 0004).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
@@ -72,35 +73,40 @@ def password_key(user: User) -> str:
 
 def look_at(known: list[Known]) -> tuple[list[str], dict[str, list[str]]]:
     """The names that are not these persons' any more, and by name the keys that are not good."""
-    users = {user.username: user for user in people_of(known)}
-    gone = [each.username for each in known if not is_still(each, users.get(each.username))]
+    names = [each.username for each in known]
+    people = User.objects.filter(username__in=names).only("username", "password", "is_active")
+    users = {user.username: user for user in people}
+    good = good_keys(list(users.values()))
+    gone = {each.username for each in known if not is_still(each, users.get(each.username))}
     ended = {
-        each.username: ended_keys(each.keys, users[each.username])
+        each.username: [key for key in each.keys if key not in good[users[each.username].pk]]
         for each in known
         if each.username not in gone
     }
-    return gone, {name: keys for name, keys in ended.items() if keys}
-
-
-def people_of(known: Iterable[Known]) -> QuerySet[User]:
-    names = [each.username for each in known]
-    devices = Device.objects.active().filter(platform=Device.Platform.XMPP)
-    people = User.objects.filter(username__in=names).annotate(has_second_step=second_step.IS_ASKED)
-    return people.prefetch_related(
-        "app_passwords", Prefetch("devices", devices, to_attr="addresses")
-    )
+    return sorted(gone), {name: keys for name, keys in ended.items() if keys}
 
 
 def is_still(known: Known, user: User | None) -> bool:
     return user is not None and str(user.pk) == known.person
 
 
-def ended_keys(keys: list[str], user: Any) -> list[str]:
-    """Of a user with what `people_of` brings."""
-    if not user.is_active:
-        return keys
-    passwords = [str(each.pk) for each in user.app_passwords.all()]
-    if settings.XMPP_ACCOUNT_PASSWORDS and not user.has_second_step:
-        passwords.append(password_key(user))
-    good = {f"{device.pk}/{each}" for device in user.addresses for each in passwords}
-    return [key for key in keys if key not in good]
+def good_keys(users: list[User]) -> dict[int, set[str]]:
+    """Those that each of them may have a session with."""
+    active = {user.pk: user for user in users if user.is_active}
+    devices = by_person(Device.objects.active().filter(platform=Device.Platform.XMPP), active)
+    passwords = by_person(AppPassword.objects.all(), active)
+    if settings.XMPP_ACCOUNT_PASSWORDS:
+        for pk in active.keys() - second_step.asked_of(active):
+            passwords[pk].append(password_key(active[pk]))
+    return defaultdict(
+        set,
+        {pk: {f"{one}/{each}" for one in devices[pk] for each in passwords[pk]} for pk in active},
+    )
+
+
+def by_person(rows: QuerySet[Any], people: Iterable[int]) -> dict[int, list[str]]:
+    """The ids of those that are theirs."""
+    found = defaultdict(list)
+    for person, pk in rows.filter(user__in=people).values_list("user_id", "pk"):
+        found[person].append(str(pk))
+    return found

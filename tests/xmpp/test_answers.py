@@ -77,6 +77,10 @@ async def test_a_stranger_sees_what_is_public(
         vcard = text_of((await strange.asks(ALICE, VCARD4_IQ)).xml)
         assert "+43 1 111" in vcard
         assert "+43 664 222" not in vcard
+        await in_rows(exchange.block)(alice_card.owner, charlie)
+        assert await strange.refusal(ALICE, VCARD4_IQ) == "service-unavailable"
+        await in_rows(charlie.blocked_by.all().delete)()
+        assert "+43 1 111" in text_of((await strange.asks(ALICE, VCARD4_IQ)).xml)
         await in_rows(public.unpublish)(alice_card)
         assert await strange.refusal(ALICE, VCARD4_IQ) == "service-unavailable"
 

@@ -7,6 +7,7 @@ import pytest
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import Client
 
+import cardsite.urls  # noqa: F401  (made when it is first imported, which must be before XMPP is on)
 from accounts import devices
 from accounts.models import AppPassword, User
 from bindings import exchange
@@ -138,8 +139,7 @@ def test_a_key_ends_with_the_device_and_the_next_one_is_good(alice: User) -> Non
 
 def test_all_end_with_the_account(alice: User) -> None:
     key = sign_in("alice", app_password_of(alice)).json()["key"]
-    alice.is_active = False
-    alice.save()
+    User.objects.filter(pk=alice.pk).update(is_active=False)
     assert look("alice", str(alice.pk), key)["ended"] == [{"username": "alice", "keys": [key]}]
     exchange.erase(alice)
     assert look("alice", str(alice.pk), key) == {"gone": ["alice"], "ended": []}
@@ -163,7 +163,7 @@ def test_many_are_looked_at_with_few_questions(
     known = [
         {"username": each.username, "person": str(each.pk), "keys": ["none"]} for each in people
     ]
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         ended = ask("signed-in", {"people": known}).json()["ended"]
     assert len(ended) == 20
 
@@ -184,6 +184,18 @@ def test_to_a_stranger_there_is_no_door(alice: User, what: str, secret: str) -> 
 def test_nor_to_the_empty_secret(alice: User, settings: Any) -> None:
     settings.XMPP_SECRET = ""
     assert ask("sign-in", {}, "").status_code == 404
+
+
+@pytest.mark.urls("cardsite.urls")
+def test_nor_is_there_one_to_anybody_while_xmpp_is_off(alice: User) -> None:
+    said = {"username": "alice", "password": app_password_of(alice), "address": "192.0.2.1"}
+    assert ask("sign-in", said).status_code == ask("nowhere", said).status_code == 404
+
+
+def test_https_is_not_asked_of_whoever_is_near(alice: User, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert sign_in("alice", app_password_of(alice)).status_code == 200
+    assert Client().get("/").status_code == 301
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "10.0.0.1", "2001:db8::1", "", "unix:"])

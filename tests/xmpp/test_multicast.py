@@ -8,15 +8,14 @@ from asgiref.sync import sync_to_async as in_rows
 from accounts.models import User
 from bindings.models import Binding
 from cards.models import Card
-from delivery import fanout
 from delivery.models import OfflineMessage
 from tests.conftest import bind, change, make_card, make_person
 from tests.prosody import RunningProsody
 from tests.xmpp import conftest
-from tests.xmpp.clients import Client, signed_in
-from tests.xmpp.conftest import fan_out, stored
+from tests.xmpp.clients import CARDS, Client, signed_in
+from tests.xmpp.conftest import fan_out, stored, until
 from tests.xmpp.test_updates import has_all
-from xmpp import addresses, multicast
+from xmpp import multicast
 from xmpp.bridge import Bridge
 from xmpp.news import Ready, id_of
 
@@ -121,17 +120,9 @@ async def test_many_are_told_and_acknowledge(
 
 @pytest.mark.django_db(transaction=True)
 async def test_nobody_but_the_cards_tells_many_at_once(
-    bridge: Bridge, prosody: RunningProsody, held: Binding, bob: User
+    bridge: Bridge, prosody: RunningProsody, held: Binding
 ) -> None:
-    def made_known() -> None:
-        addresses.signed_in(bob)
-        fanout.run_all()
-
-    await in_rows(made_known)()  # but not to the bridge, so that nothing is told
-    async with (
-        signed_in(prosody, "bob", show=False) as his,
-        signed_in(prosody, "alice", show=False) as hers,
-    ):
+    async with signed_in(prosody, "bob") as his, signed_in(prosody, "alice") as hers:
         forged: Any = hers.make_message("example.org")
         forged.append(
             conftest.parsed(
@@ -141,18 +132,33 @@ async def test_nobody_but_the_cards_tells_many_at_once(
             )
         )
         forged.send()
-        row = await OfflineMessage.objects.aget(device__user=bob, subject=held.card_id)
-        said = f"{id_of(str(row.subject), row.rev)} bob@example.org"
-        for to in ("cards.example.org", "example.org"):
-            acks: Any = hers.make_message(to)
-            acks.append(conftest.parsed(f"<acks xmlns='{multicast.NAMESPACE}'>{said}</acks>"))
-            acks.send()
-            receipt: Any = hers.make_message(to)
-            id = said.split()[0]
-            receipt.append(conftest.parsed(f"<received xmlns='urn:xmpp:receipts' id='{id}'/>"))
-            receipt.send()
         await hers.is_heard()
         await his.is_heard()
         assert not his.stanzas("message")
-        await hers.is_heard()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_nobody_acknowledges_for_another(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await come(his)
+        await stored(lambda: has_all(bob))
+    await in_rows(change)(alice_card, tel="+43 1 999")
+    await fan_out()
+    row = await OfflineMessage.objects.aget(device__user=bob, subject=held.card_id)
+    id = id_of(str(row.subject), row.rev)
+    before = bridge.stores
+    async with signed_in(prosody, "alice") as hers:
+        for to in ("cards.example.org", "example.org"):
+            acks: Any = hers.make_message(to)
+            many = f"<acks xmlns='{multicast.NAMESPACE}'>{id} bob@example.org</acks>"
+            acks.append(conftest.parsed(many))
+            acks.send()
+        receipt: Any = hers.make_message(CARDS)
+        receipt.append(conftest.parsed(f"<received xmlns='urn:xmpp:receipts' id='{id}'/>"))
+        receipt.send()
+        await hers.linked()  # of her own there is something that she acknowledges, after all that
+        await fan_out()
+        await until(lambda: bridge.stores > before)
         assert await OfflineMessage.objects.pending().filter(pk=row.pk).aexists()

@@ -13,6 +13,7 @@ from tests.prosody import RunningProsody, running_prosody
 from tests.servers import Server, free_port, running_server, wait_until
 
 PATIENCE = 15  # seconds
+NAME = "cards.example.org"
 SECRET = "a-secret-of-the-tests"
 PROLOGUE = """
 from accounts.models import AppPassword, User
@@ -32,14 +33,16 @@ for name in ("alice", "bob", "dora", "erik", "finn"):
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """As behind a proxy: it answers to its own name alone, and wants HTTPS of everybody else."""
     xmpp: dict[str, Any] = {"XMPP_DOMAIN": "example.org", "XMPP_SECRET": SECRET}
+    xmpp |= {"BASE_URL": f"https://{NAME}", "ALLOWED_HOSTS": NAME}
     with running_server(tmp_path_factory.mktemp("product"), CAST, **xmpp) as server:
         yield server
 
 
 @pytest.fixture
 def prosody(product: Server, tmp_path: Path) -> Iterator[RunningProsody]:
-    with running_prosody(tmp_path, door=product.url, secret=SECRET) as running:
+    with running_prosody(tmp_path, door=product.url, door_name=NAME, secret=SECRET) as running:
         yield running
 
 
