@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from email import message_from_bytes, policy
 from itertools import count
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -194,6 +195,8 @@ def test_a_holder_finds_notes_and_gives_back(sign_in: SignIn, say: Say, language
     keys = Keyboard(page)
     for text in searches:
         keys.write(page.get_by_role("searchbox"), text)
+        found = re.compile(f"q={quote(text)}&")  # not what was there before
+        expect(page.locator("#held")).to_have_attribute("data-url", found)
         expect(page.locator("#held li")).to_have_count(1)
     with page.expect_download() as download:
         keys.press(link(page, say("Download for a spreadsheet")))
