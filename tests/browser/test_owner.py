@@ -82,15 +82,14 @@ def test_the_history_goes_back(newcomer: Newcomer, say: Say) -> None:
 
 
 def test_rows_are_moved_by_keyboard(window: Open, screen: dict[str, Any], say: Say) -> None:
-    page = window(**screen)
+    page = window(**screen, reduced_motion="reduce")
     sign_up(page, say, "Gerda Muster")
     make_first_card(page, say, "+43 1 555 0007")
     edit(page, say)
     legends = page.locator("#rows > fieldset > legend")
     name = say("Parts of the name")
     expect(legends).to_have_text([name, say("Phone"), say("Email")])
-    page.locator("[data-move=down]").nth(1).focus()
-    page.keyboard.press("Enter")
+    Keyboard(page).press(page.locator("[data-move=down]").nth(1))
     expect(legends).to_have_text([name, say("Email"), say("Phone")])
     expect(page.locator("[data-move=down]:focus")).to_have_count(1)
     page.get_by_role("button", name=say("Save")).last.click()
@@ -102,13 +101,13 @@ def test_rows_are_moved_by_keyboard(window: Open, screen: dict[str, Any], say: S
 def test_a_photo_is_cut_out_by_keyboard(newcomer: Newcomer, say: Say) -> None:
     page = newcomer("Ida Muster", "+43 1 555 0009")
     edit(page, say)
-    photo = page.get_by_label(say("Photo"), exact=True)
-    photo.set_input_files(files={"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
+    keys, photo = Keyboard(page), page.get_by_label(say("Photo"), exact=True)
+    keys.give_file(photo, {"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"})
     expect(page.locator("#no-picture")).to_be_visible()
     wide = picture("JPEG", size=(400, 200))
-    photo.set_input_files(files={"name": "a.jpg", "mimeType": "image/jpeg", "buffer": wide})
+    keys.give_file(photo, {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": wide})
     expect(page.locator("#id_crop")).to_have_value("0.2500,0.0000,1.0000")
-    page.locator("#cropping canvas").focus()
+    keys.go_to(page.locator("#cropping canvas"))
     for _n in range(20):
         page.keyboard.press("ArrowLeft")
     expect(page.locator("#id_crop")).to_have_value("0.0500,0.0000,1.0000")
@@ -132,6 +131,22 @@ def test_the_preview_is_what_the_chosen_circle_sees(newcomer: Newcomer, say: Say
     row.get_by_label("Kin").check()
     page.locator("#as").select_option(label="Kin")
     expect(page.locator("#preview")).to_contain_text("+43 1 555 0008")
+
+
+def test_the_preview_is_what_one_holder_sees(newcomer: Newcomer, say: Say) -> None:
+    page = newcomer("Hugo Muster", "+43 1 555 0061")
+    holder = newcomer("Heidi Muster", "+43 1 555 0062")
+    page.goto("/qr/")
+    holder.goto(link_of(page, say))
+    Keyboard(holder).follow(button(holder, say("Exchange cards")))
+    edit(page, say)
+    keys = Keyboard(page)
+    expect(page.locator("#as option", has_text="Heidi Muster")).to_have_count(1)
+    keys.choose(page.locator("#as"), "Heidi Muster")
+    expect(page.locator("#preview")).to_contain_text("+43 1 555 0061")
+    row = page.get_by_role("group", name=say("Phone"))
+    keys.tick(row.get_by_label(say("Everyone who holds the card")))
+    expect(page.locator("#preview")).not_to_contain_text("+43 1 555 0061")
 
 
 def test_of_two_windows_the_later_is_told_of_the_earlier(
