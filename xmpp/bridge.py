@@ -64,7 +64,7 @@ class Bridge:
         self.link: Link | None = None
         self.finding = Asking(addresses_at, largest=200)
         self.posted: Batch[tuple[Box, Parcel]] = Batch(self.send, largest=5000, breath=0.002)
-        self.heard: Batch[tuple[Box, Ack]] = Batch(self.store, largest=5000, breath=0.005)
+        self.heard: Batch[tuple[Box, Ack]] = Batch(self.store, largest=5000, breath=0.05)
         self.lanes = Lanes()
         self.heard_at, self.is_connected = 0.0, False
         self.looks = self.stores = 0

@@ -18,7 +18,7 @@ local blocklists = module:open_store("blocklist");
 local TO = "\1"; -- in no stanza that was read
 
 local FIRST = 200; -- before a look for whom somebody has blocked, which reads a file
-local BREATH = 0.02; -- seconds that acknowledgements wait for others
+local BREATH = 0.1; -- seconds that acknowledgements wait for others
 local MOST = 500; -- acknowledgements in one stanza
 
 module:add_feature(xmlns);
