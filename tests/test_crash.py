@@ -44,9 +44,9 @@ fanout.run_all()
 
 
 # Loaded by the interpreter at its start: once delivery.fanout is there, its chunks are small and
-# slow, so that the kill surely hits between two of them.
+# slow, and none follows while there is a file PAUSE, so that the kill surely hits between two.
 SITECUSTOMIZE = """
-import sys, threading, time
+import os, sys, threading, time
 
 def slow_down():
     while getattr(sys.modules.get("delivery.fanout"), "run_all", None) is None:
@@ -56,6 +56,8 @@ def slow_down():
     def slowly(*args):
         tell(*args)
         time.sleep(0.1)
+        while os.path.exists(os.environ["PAUSE"]):
+            time.sleep(0.01)
     fanout.tell = slowly
 
 threading.Thread(target=slow_down, daemon=True).start()
@@ -150,13 +152,18 @@ def test_a_card_committed_before_the_kill_is_fanned_out_after_the_restart(tmp_pa
 def test_a_kill_in_the_middle_of_an_undo_leaves_nobody_behind(tmp_path: Path) -> None:
     """The change has come to some when it is undone, and the undoing to some at the kill."""
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
-    with running_server(tmp_path, SEED, PYTHONPATH=str(tmp_path)) as server:
+    pause = tmp_path / "pause"
+    settings = {"PYTHONPATH": str(tmp_path), "PAUSE": str(pause)}
+    with running_server(tmp_path, SEED, **settings) as server:
         first = synced(server, 7)
         edit(server, "after")
         Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
-        rev = undo(server)
+        pause.touch()
         assert Rows(server).one(NEWEST) < HOLDERS
+        rev = undo(server)
+        pause.unlink()
         Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
+        pause.touch()
         server.kill()
         reached = Rows(server).one(NEWEST)
         assert 0 < reached < HOLDERS

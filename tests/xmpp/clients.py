@@ -11,7 +11,7 @@ from slixmpp.exceptions import IqError
 from slixmpp.xmlstream import ET
 
 from tests.prosody import RunningProsody
-from tests.xmpp.conftest import until
+from tests.xmpp.conftest import PATIENCE, until
 
 CLIENT = "{jabber:client}"
 BODY = CLIENT + "body"
@@ -106,7 +106,7 @@ class Client(ClientXMPP):
         """The answer to an IQ with this in it; raises IqError."""
         iq = self.make_iq(ito=to, itype=type)
         iq.xml.append(ET.fromstring(payload))
-        return await cast(Any, iq).send(timeout=10)
+        return await cast(Any, iq).send(timeout=PATIENCE)
 
 
 @asynccontextmanager
@@ -118,7 +118,7 @@ async def signed_in(
     ready = asyncio.Event()
     client.add_event_handler("session_start", lambda _event: ready.set())
     client.connect("127.0.0.1", prosody.has.port)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await ready.wait()
     await client.get_roster()
     if show:

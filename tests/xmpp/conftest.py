@@ -15,6 +15,7 @@ from tests.prosody import RunningProsody, running_prosody
 from xmpp import bridge as bridge_module
 from xmpp.bridge import Bridge
 
+PATIENCE = 60.0  # seconds; nothing takes them but a machine that others use too
 PEOPLE = ("alice", "bob", "charlie")
 
 
@@ -65,12 +66,12 @@ async def fan_out() -> None:
 
 async def stored(holds: Callable[[], Any]) -> None:
     """Until the rows say so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await in_thread(holds):  # noqa: ASYNC110  (another process or thread writes)
             await asyncio.sleep(0.01)
 
 
-async def until(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
+async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """What the condition says when it holds."""
     async with asyncio.timeout(seconds):
         while not (found := holds()):  # noqa: ASYNC110  (as above)

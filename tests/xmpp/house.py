@@ -15,7 +15,7 @@ from tests.servers import Server, free_port, running_server
 from tests.xmpp.conftest import until
 
 SECRET = "a-secret-of-the-tests"
-PATIENCE = 30.0  # seconds
+PATIENCE = 60.0  # seconds
 CAST = """
 from accounts.models import AppPassword, User
 for name in ("alice", "bob", "charlie"):

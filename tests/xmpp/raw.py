@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from typing import Self
 
-PATIENCE = 15  # seconds
+PATIENCE = 60.0  # seconds
 XMLNS_SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 
 

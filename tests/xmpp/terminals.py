@@ -16,7 +16,7 @@ from tests.prosody import RunningProsody
 from tests.servers import find
 from tests.xmpp.conftest import until
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 class Terminal:

@@ -11,7 +11,7 @@ from slixmpp import ClientXMPP
 from tests.prosody import RunningProsody, certify, running_prosody
 from tests.xmpp.raw import XMLNS_SASL, Raw
 
-PATIENCE = 10  # seconds
+PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture(scope="module")

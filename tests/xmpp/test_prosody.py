@@ -12,7 +12,7 @@ from slixmpp.xmlstream import ET
 
 from tests.prosody import RunningProsody, running_prosody
 
-PATIENCE = 10  # seconds
+PATIENCE = 60.0  # seconds
 CARDS = "cards.example.org"
 PUBLISH = (
     "<pubsub xmlns='http://jabber.org/protocol/pubsub'>"

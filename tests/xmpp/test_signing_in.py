@@ -12,7 +12,7 @@ from slixmpp import ClientXMPP
 from tests.prosody import RunningProsody, running_prosody
 from tests.servers import Server, free_port, running_server, wait_until
 
-PATIENCE = 15  # seconds
+PATIENCE = 60.0  # seconds
 NAME = "cards.example.org"
 SECRET = "a-secret-of-the-tests"
 PROLOGUE = """
