@@ -15,7 +15,8 @@ async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
     """`/ws/v1/`: a device by its token, a page by its session if it is one of our own pages."""
     token = bearer(scope)
     if token is not None:
-        await DeviceSocket.as_asgi()({**scope, "token": token}, receive, send)
+        scope["token"] = token
+        await DeviceSocket.as_asgi()(scope, receive, send)
     elif same_origin(scope):
         await browsers(scope, receive, send)
     else:
