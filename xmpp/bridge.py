@@ -169,7 +169,7 @@ class Bridge:
             try:
                 gone = await in_thread(live.signed_out_groups)
                 live.layer().hand_out(gone, {"close": live.SIGNED_OUT})
-                if isinstance(live.layer(), LocalLayer) or self.looks % 60 == 0:
+                if isinstance(live.layer(), LocalLayer) or self.looks % 20 == 0:
                     await self.look_for_news(everywhere=self.looks % 10 == 0)
             except Exception:
                 logger.exception("Looking for news failed")

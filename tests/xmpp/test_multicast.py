@@ -84,7 +84,7 @@ async def test_many_are_told_and_acknowledge(
 ) -> None:
     """One of them has two clients, one counts its stanzas (XEP-0198), one has blocked the contact,
     and one is away."""
-    assert bridge.has_multicast
+    await until(lambda: bridge.has_multicast)
     first, second, blocking, away, *rest = holders
     async with (
         signed_in(prosody, first.username, resource="one") as twice,
