@@ -56,6 +56,7 @@ def test_a_newcomer_makes_a_card_and_shares_it(
     keys.tick(row.get_by_label(say("Everyone who holds the card")))
     keys.press(button(page, say("Save")).last)
     keys.press(button(page, say("Make a QR code and a link")))
+    page.context.grant_permissions(["clipboard-write"])
     keys.press(button(page, say("Copy")))
     expect(button(page, say("Copied"))).to_be_focused()
     keys.press(button(page, say("QR code on the whole screen")))
