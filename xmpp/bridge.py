@@ -219,7 +219,7 @@ class Bridge:
 
     def ask(self, box: Box, owed: dict[str, int]) -> None:
         """Whether the sessions of a client are there that has yet to acknowledge this."""
-        pings = [news.ping(news.id_of(subject, rev)) for subject, rev in owed.items()]
+        pings = [news.ping(news.id_of(*ack, news.LETTER)) for ack in owed.items()]
         if self.link:
             to = [f"{box.jid}/{resource}" for resource in box.sessions]
             self.link.write("".join(ping.to(each) for each in to for ping in pings))
@@ -285,7 +285,7 @@ class Bridge:
         kind, type_ = stanzas.kind_of(heard), heard.get("type", "")
         receipt = heard.find(RECEIVED) if kind == "message" else None
         if receipt is not None:
-            self.take_ack(str(sender), news.ack_in(receipt.get("id", "")))
+            self.take_ack(str(sender), receipt.get("id", ""))
         elif self.is_understood(kind, type_, sender, heard) or type_ == "error":
             return
         elif not self.lanes.add(sender.bare, partial(self.answer, heard)) and kind == "iq":
@@ -295,8 +295,8 @@ class Bridge:
         """What our own server says for itself: what it can do, and what many have acknowledged."""
         if stanzas.id_of(heard) == SERVER:
             self.has_multicast = disco.says(heard, multicast.NAMESPACE)
-        for jid, ack in multicast.acks_in(heard):
-            self.take_ack(jid, ack)
+        for id, jid in multicast.acks_in(heard):
+            self.take_ack(jid, id)
 
     def is_understood(self, kind: str, type_: str, sender: Jid, heard: Element) -> bool:
         """Whether no rows are needed for it."""
@@ -338,18 +338,20 @@ class Bridge:
             return box
         return None
 
-    def take_ack(self, jid: str, ack: Ack | None) -> None:
-        box = self.boxes.by_jid.get(jid) or self.boxes.by_jid.get(jid.partition("/")[0])
+    def take_ack(self, jid: str, id: str) -> None:
+        """What a session acknowledges: for itself if it was a frame, else for the bare JID."""
+        ack = news.ack_in(id)
+        box = self.boxes.by_jid.get(jid if news.is_of_frame(id) else jid.partition("/")[0])
         if box and ack:
             self.heard.add((box, ack))
 
     def take_answer(self, sender: Jid, heard: Element) -> bool:
         """Whether that was all there is to it."""
         id, is_error = stanzas.id_of(heard), heard.get("type") == "error"
-        if id.startswith("c."):
-            if not is_error:
-                self.take_ack(str(sender), news.ack_in(id))
-            elif app := self.boxes.by_jid.get(str(sender)):
+        if news.ack_in(id) and not is_error:
+            self.take_ack(str(sender), id)
+        elif news.is_of_frame(id):
+            if app := self.boxes.by_jid.get(str(sender)):
                 self.boxes.remove(app)  # it has gone; when it is back, it says so
         elif id.startswith("d."):
             box = self.boxes.by_jid.get(sender.bare)

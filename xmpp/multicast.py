@@ -8,9 +8,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from django.conf import settings
 
-from delivery.messages import Ack
 from xmpp.jids import house
-from xmpp.news import Ready, ack_in
+from xmpp.news import Ready
 
 NAMESPACE = "urn:cardsite:multicast:1"
 ACKS = f"{{{NAMESPACE}}}acks"
@@ -63,9 +62,8 @@ def multicast(ready: Ready, names: Iterable[str]) -> str:
     )
 
 
-def acks_in(heard: Element) -> Iterator[tuple[str, Ack]]:
-    """Who acknowledges what, where the server says so of many."""
+def acks_in(heard: Element) -> Iterator[tuple[str, str]]:
+    """Which stanzas are acknowledged by whom, where the server says so of many."""
     for line in (heard.findtext(ACKS) or "").splitlines():
         id, _space, jid = line.partition(" ")
-        if ack := ack_in(id):
-            yield jid, ack
+        yield id, jid

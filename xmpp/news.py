@@ -3,7 +3,8 @@
 An app of ours gets the XML frame of docs/wire.md in an IQ, and acknowledges it with the result. Any
 other client gets a message with words, and the same frame in it, from the card's contact: it
 acknowledges with a receipt (XEP-0184), or with the answer to a ping that follows it (XEP-0199). The
-id of each stanza is what is acknowledged by it, so nothing has to be remembered.
+id of each stanza is what is acknowledged by it, so nothing has to be remembered; it also tells
+which of the two it was, as an app answers for the client that it is as well.
 """
 
 import re
@@ -27,7 +28,8 @@ from xmpp.jids import contact, house, voice
 from xmpp.looks import Look, absolute, png_of, seen_through
 from xmpp.stanzas import element, iq, presence, with_body, written
 
-ACK_ID = re.compile(r"c\.([0-9a-f]{32})\.([0-9]{1,19})")
+FRAME, LETTER = "c", "m"  # an app's, any client's
+ACK_ID = re.compile(rf"[{FRAME}{LETTER}]\.([0-9a-f]{{32}})\.([0-9]{{1,19}})")
 EVENT = "http://jabber.org/protocol/pubsub#event"
 TO = "@"  # no JID, so it stands nowhere else in the head of a stanza
 MOST_EVENTS = 200  # cards of which a client is told when it comes
@@ -72,16 +74,20 @@ class Said(NamedTuple):
 
     about: list[Ready]
     message: Ready
-    ping: Ready
     events: dict[str, Ready]
+    ping: Ready | None = None
 
 
-def ack_id(message: Message) -> str:
-    return id_of(*ack_of(message))
+def ack_id(message: Message, kind: str) -> str:
+    return id_of(*ack_of(message), kind)
 
 
-def id_of(subject: str, rev: int) -> str:
-    return f"c.{UUID(subject).hex}.{rev}"
+def id_of(subject: str, rev: int, kind: str) -> str:
+    return f"{kind}.{UUID(subject).hex}.{rev}"
+
+
+def is_of_frame(id: str) -> bool:
+    return id.startswith(f"{FRAME}.")
 
 
 @lru_cache(maxsize=1000)  # many say the same of the same card
@@ -97,10 +103,10 @@ def rendered(parcels: Iterable[Parcel]) -> list[tuple[int, Ready, str]]:
     parcels = list(parcels)
     owners = owners_of({each.message["card"] for each in parcels})
     kept = still_held(parcels, owners)
-    known: dict[tuple[str, str, str, bool, bool], Said] = {}
+    known: dict[tuple[str, int, str, str, bool, bool], Said] = {}
     sent: list[tuple[int, Ready, str]] = []
     for at, each in enumerate(parcels):
-        key = (ack_id(each.message), each.message["kind"], each.language, each.quiet, each.is_app)
+        key = (*ack_of(each.message), each.message["kind"], each.language, each.quiet, each.is_app)
         if key not in known:
             owner = owners.get(each.message["card"])
             known[key] = app_is_told(each) if each.is_app else client_is_told(each, owner)
@@ -140,7 +146,7 @@ def addressed(said: Said, parcel: Parcel, *, about: bool) -> Iterator[tuple[Read
         for wanted, ready in said.events.items():
             if wanted in (features or ()):
                 yield ready, full
-        if features is not None and disco.RECEIPTS not in features:
+        if said.ping and features is not None and disco.RECEIPTS not in features:
             yield said.ping, full
 
 
@@ -153,8 +159,8 @@ def ping(id: str) -> Ready:
 
 def app_is_told(parcel: Parcel) -> Said:
     message = parcel.message
-    told = iq(house(), TO, frame(message), type="set", id=ack_id(message))
-    return Said([], Ready.of(told), ping(ack_id(message)), {})
+    told = iq(house(), TO, frame(message), type="set", id=ack_id(message, FRAME))
+    return Said([], Ready.of(told), {})
 
 
 def frame(message: Message) -> Element:
@@ -180,7 +186,8 @@ def client_is_told(parcel: Parcel, owner: User | None) -> Said:
     if owner and "view" in message:
         seen = Look(message["card"], owner.username, message["rev"], message["view"])
     about = [Ready.of(each) for each in presences(sender, message, seen)]
-    return Said(about, told, ping(ack_id(message)), events(sender, seen) if seen else {})
+    asked = ping(ack_id(message, LETTER))
+    return Said(about, told, events(sender, seen) if seen else {}, asked)
 
 
 def sender_of(message: Message, owner: User | None) -> str:
@@ -196,7 +203,7 @@ def letter(sender: str, message: Message, inside: Element | None, words: str) ->
     parts += [inside] if inside is not None else []
     receipt = element(disco.RECEIPTS, "request")
     voiced = voice(sender)
-    return stanzas.message(voiced, TO, *parts, receipt, type="chat", id=ack_id(message))
+    return stanzas.message(voiced, TO, *parts, receipt, type="chat", id=ack_id(message, LETTER))
 
 
 def presences(sender: str, message: Message, seen: Look | None) -> list[Element]:

@@ -16,7 +16,7 @@ from tests.xmpp.test_phone import shows, xcard
 from xmpp.jids import Jid, contact
 from xmpp.lanes import Lanes
 from xmpp.models import Lease
-from xmpp.news import ack_id, ack_in
+from xmpp.news import FRAME, LETTER, ack_id, ack_in
 from xmpp.stanzas import element, message, with_body, written
 
 
@@ -147,9 +147,10 @@ def test_an_id_that_acknowledges_nothing(id: str) -> None:
     assert ack_in(id) is None
 
 
-def test_an_id_is_what_is_acknowledged() -> None:
+@pytest.mark.parametrize("kind", [FRAME, LETTER])
+def test_an_id_is_what_is_acknowledged(kind: str) -> None:
     card = "0b9a2f0e-0000-4000-8000-000000000000"
-    assert ack_in(ack_id({"kind": "card", "card": card, "rev": 7})) == (card, 7)
+    assert ack_in(ack_id({"kind": "card", "card": card, "rev": 7}, kind)) == (card, 7)
 
 
 def test_elements_are_stanzas_of_the_components_stream() -> None:

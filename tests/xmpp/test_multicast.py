@@ -17,7 +17,7 @@ from tests.xmpp.conftest import fan_out, stored, until
 from tests.xmpp.test_updates import has_all
 from xmpp import multicast
 from xmpp.bridge import Bridge
-from xmpp.news import Ready, id_of
+from xmpp.news import LETTER, Ready, id_of
 
 ALICE = "alice@cards.example.org"
 NAMES = [f"holder{n}" for n in range(multicast.FEW + 3)]
@@ -150,7 +150,7 @@ async def test_nobody_acknowledges_for_another(
     await in_rows(change)(alice_card, tel="+43 1 999")
     await fan_out()
     row = await OfflineMessage.objects.aget(device__user=bob, subject=held.card_id)
-    id = id_of(str(row.subject), row.rev)
+    id = id_of(str(row.subject), row.rev, LETTER)
     before = bridge.stores
     async with signed_in(prosody, "alice") as hers:
         for to in ("cards.example.org", "example.org"):

@@ -10,10 +10,6 @@ import pytest
 from clients.jabber import JabberPhone
 from tests.xmpp.house import PATIENCE, House, running_house
 
-pytestmark = pytest.mark.xfail(
-    reason="Seen to wait in vain for what the bridge should have said: to be found.", strict=False
-)
-
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:

@@ -5,6 +5,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from asgiref.sync import sync_to_async as in_rows
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 from accounts import devices
 from accounts.models import Device, User
@@ -15,7 +17,7 @@ from delivery.models import OfflineMessage
 from tests.conftest import change
 from tests.prosody import RunningProsody
 from tests.xmpp.clients import BODY, Client, signed_in
-from tests.xmpp.conftest import a_bridge, fan_out, stored
+from tests.xmpp.conftest import a_bridge, fan_out, stored, until
 from tests.xmpp.test_answers import give_photo
 from xmpp.bridge import Bridge
 from xmpp.looks import jpeg_of
@@ -71,6 +73,25 @@ async def test_a_client_without_receipts_acknowledges_by_answering_a_ping(
         await change_tel(alice_card, "+43 1 999")
         await his.hears("message", ALICE, having="+43 1 999")
         await stored(lambda: has_all(bob))
+
+
+async def test_an_app_has_not_what_the_client_that_it_is_as_well_has(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    """It answers the ping for its bare JID at once, and the frame only when that is on disk."""
+    async with signed_in(prosody, "bob", receipts=False) as his:
+        frames: list[object] = []
+        hear = Callback("frames", MatchXPath(f"{{jabber:client}}iq/{CARD}"), frames.append)
+        his.register_handler(hear)
+        his.send_presence(pto="cards.example.org")
+        await holds(his, bob)
+        hello = "<hello xmlns='urn:cardsite:cards:1' platform='android' identifier='12345678'/>"
+        await his.asks("cards.example.org", hello, "set")
+        await change_tel(alice_card, "+43 1 999")
+        await stored(lambda: has_all(bob))
+        await until(lambda: frames)
+        rows = OfflineMessage.objects.filter(device__user=bob, device__platform="android")
+        assert await rows.pending().aexists()
 
 
 async def test_who_was_away_gets_the_newest_and_nothing_older_after_it(

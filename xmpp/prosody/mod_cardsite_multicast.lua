@@ -139,7 +139,7 @@ end
 local function receipt(event)
 	local received = event.stanza:get_child("received", "urn:xmpp:receipts");
 	local id = received and received.attr.id;
-	if id and id:find("^c%.[%x%.]+$") and is_for_cards(event) then
+	if id and id:find("^[cm]%.[%x%.]+$") and is_for_cards(event) then
 		note(id, event.origin);
 		return true;
 	end
@@ -150,7 +150,7 @@ module:hook("pre-message/host", receipt, FIRST);
 
 module:hook("pre-iq/host", function (event)
 	local attr = event.stanza.attr;
-	if attr.type == "result" and attr.id and attr.id:find("^c%.[%x%.]+$") and is_for_cards(event) then
+	if attr.type == "result" and attr.id and attr.id:find("^[cm]%.[%x%.]+$") and is_for_cards(event) then
 		note(attr.id, event.origin);
 		return true;
 	end
