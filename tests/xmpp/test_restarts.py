@@ -17,9 +17,6 @@ from tests.xmpp.conftest import until
 from tests.xmpp.house import House, running_house
 from tests.xmpp.test_phone import files
 
-pytestmark = pytest.mark.xfail(
-    reason="Seen to wait in vain for what the bridge should have said: to be found.", strict=False
-)
 
 PATIENCE = 60.0  # seconds
 PROLOGUE = """
