@@ -78,9 +78,6 @@ async def come(client: Client) -> None:
     await fan_out()
 
 
-@pytest.mark.xfail(
-    reason="Seen to wait in vain for what the bridge should have said: to be found.", strict=False
-)
 @pytest.mark.django_db(transaction=True)
 async def test_many_are_told_and_acknowledge(
     holders: list[User], bridge: Bridge, prosody: RunningProsody, alice_card: Card

@@ -168,9 +168,13 @@ async def test_the_cards_hear_what_is_published(prosody: RunningProsody) -> None
         assert (event.get("from"), event.get("to")) == ("alice@example.org", CARDS)
         assert 'node="urn:xmpp:vcard4"' in text(event) and "fn" in text(event)
         await publish(alice, "urn:xmpp:avatar:data", "hash", "<data xmlns='urn:d'>aGk=</data>")
-        await publish(alice, "urn:xmpp:avatar:metadata", "hash", "<metadata xmlns='urn:m'/>")
+        avatar = "urn:xmpp:avatar:metadata"
+        await publish(alice, avatar, "hash", f"<metadata xmlns='{avatar}'><info/></metadata>")
         event = await component.hears()
         assert "metadata" in text(event) and "aGk=" in text(event)
+        await publish(alice, avatar, "hash", f"<metadata xmlns='{avatar}'/>")
+        event = await component.hears()  # it is taken away, so it does not come along
+        assert "metadata" in text(event) and "aGk=" not in text(event)
 
 
 async def test_they_hear_a_vcard_of_the_old_kind_as_well(prosody: RunningProsody) -> None:

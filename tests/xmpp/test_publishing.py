@@ -127,9 +127,6 @@ async def test_what_a_server_repeats_undoes_nothing(
         assert numbers == ["+43 1 888", "+43 664 222"]
 
 
-@pytest.mark.xfail(
-    reason="Seen to wait in vain for what the bridge should have said: to be found.", strict=False
-)
 @in_the_rows
 @pytest.mark.parametrize("way", ["at her server", "at her contact"])
 async def test_a_published_avatar_is_the_photo(

@@ -74,7 +74,8 @@ local function tell_published(event)
 	local message = st.message({ from = service.config.jid; to = cards; type = "headline" })
 		:tag("event", { xmlns = xmlns_event });
 	add(message, node, event.item);
-	if node == AVATAR then
+	local metadata = event.item:get_child("metadata", AVATAR);
+	if metadata and #metadata.tags > 0 then -- without any, the picture that was is taken away
 		local ok, pictures = service:get_items(PICTURE, true, { event.id });
 		if ok and pictures[event.id] then add(message, PICTURE, pictures[event.id]); end
 	end
