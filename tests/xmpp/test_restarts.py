@@ -17,7 +17,6 @@ from tests.xmpp.conftest import until
 from tests.xmpp.house import House, running_house
 from tests.xmpp.test_phone import files
 
-
 PATIENCE = 60.0  # seconds
 PROLOGUE = """
 from bindings import exchange
