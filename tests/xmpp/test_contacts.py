@@ -14,6 +14,7 @@ from tests.conftest import bind, make_card, prop
 from tests.prosody import RunningProsody
 from tests.xmpp.clients import signed_in
 from tests.xmpp.conftest import fan_out, stored
+from tests.xmpp.test_updates import has_all
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("bridge")]
 
@@ -156,12 +157,13 @@ async def test_who_is_blocked_meets_nobody(
 
 
 async def test_a_contact_that_is_none_any_more_says_so(
-    prosody: RunningProsody, held: Binding
+    prosody: RunningProsody, held: Binding, bob: User
 ) -> None:
     """As a roster may have one that was taken away while nobody could tell it."""
     async with signed_in(prosody, "bob") as his:
         his.send_presence(pto=ALICE, ptype="subscribe")
         await his.hears("presence", ALICE, "subscribed")
+        await stored(lambda: has_all(bob))  # else he is told of the end when he is told the rest
     await in_rows(exchange.revoke)(held)
     async with signed_in(prosody, "bob") as his:
         await his.hears("presence", ALICE, "unsubscribed")

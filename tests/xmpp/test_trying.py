@@ -38,7 +38,7 @@ async def test_one_signs_in_as_it_says_and_all_of_it_ends(
     assert "alice@localhost" in words and "bob@cards.localhost" in words, words
     port = int(words.split("port ")[1].split(".")[0])
     async with Raw(port, to="localhost") as client:
-        wait_until(lambda: "Application startup complete" in said.read_text())
+        wait_until(lambda: "Uvicorn running on" in said.read_text())
         assert "<success" in await client.sign_in("alice", "cards-for-everyone")
         await client.say("<presence/><message to='cards.localhost'><body>help</body></message>")
         assert "invit" in (await client.hears("</body>")).lower()
