@@ -161,6 +161,7 @@ def run(out: TextIO, repetitions: int = 3) -> None:
         repetitions,
         {
             "mosquitto, QoS 1": lambda: mosquitto(2000),
+            "the whole product": lambda: product(2000),
             "live path, 2 processes": lambda: product(2000, 2, alone=True),
         },
     )
