@@ -153,8 +153,7 @@ def test_a_kill_in_the_middle_of_an_undo_leaves_nobody_behind(tmp_path: Path) ->
     """The change has come to some when it is undone, and the undoing to some at the kill."""
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
     pause = tmp_path / "pause"
-    settings = {"PYTHONPATH": str(tmp_path), "PAUSE": str(pause)}
-    with running_server(tmp_path, SEED, **settings) as server:
+    with running_server(tmp_path, SEED, PYTHONPATH=str(tmp_path), PAUSE=str(pause)) as server:
         first = synced(server, 7)
         edit(server, "after")
         Rows(server).until(f"SELECT ({NEWEST}) > 500")  # noqa: S608
