@@ -10,4 +10,4 @@ def spare_the_collector(**_signal: Any) -> None:
     would keep all of them waiting for half a second, if it were looked through at once."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000, 5, 2_000)
+    gc.set_threshold(20_000, 2, 1_000)

@@ -71,7 +71,10 @@ async def store(taken: list[tuple["DeviceSocket", messages.Acks]]) -> None:
             socket.end(FAILED)
     else:
         for socket, acks in taken:
-            socket.stored(acks)
+            if socket.owed is not None or socket.unstored >= MAX_UNSTORED:
+                socket.stored(acks)
+            else:  # as it mostly is, of thousands
+                socket.unstored -= len(acks)
 
 
 storing = Desk("acknowledgements")

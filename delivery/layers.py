@@ -55,7 +55,7 @@ class Sinks:
 
     def hand_out(self, groups: Iterable[str], event: Event) -> None:
         """Hand the event to the sinks of this process. Call it in the event loop."""
-        sinks = [sink for group in groups for sink in self.sinks.get(group, ())]
+        sinks = [sink for each in map(self.sinks.get, groups) if each for sink in each]
         for sink in (self.witness, *sinks):
             try:
                 sink(event)
