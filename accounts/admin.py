@@ -37,15 +37,28 @@ from accounts.staff import (
 )
 
 # What signs people in is nothing to look at: codes are secrets, and a session's key is the session.
-admin.site.unregister([Authenticator, UserSession])
+# Of the push tokens, nothing here has Windows' old ones.
+admin.site.unregister([Authenticator, UserSession, WNSDevice])
 
-# The push tokens keep the admin they came with; its lists only have to bear many rows.
+# The other push tokens keep the admin they came with; its lists only have to bear many rows, and to
+# push something is not for its senders, which need libraries that are not here.
+PushTokenAdmin.actions = ("enable", "disable")  # type: ignore[assignment]
 PushTokenAdmin.list_select_related = ("user",)
 PushTokenAdmin.show_full_result_count = False
 PushTokenAdmin.paginator = BoundedPaginator
 
 
-class ForSuperusers:
+class Ticks:
+    """Instead of two lists side by side, which need a mouse and more room than a phone has."""
+
+    filter_horizontal: Any = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        ticks = forms.CheckboxSelectMultiple()
+        return super().formfield_for_manytomany(db_field, request, widget=ticks, **kwargs)  # type: ignore[misc]
+
+
+class ForSuperusers(Ticks):
     """What would let staff have more than their roles: the roles themselves, the addresses that
     people sign in with, the tokens that devices are pushed by."""
 
@@ -59,7 +72,7 @@ class ForSuperusers:
     has_change_permission = has_delete_permission = has_view_permission
 
 
-for model in (Group, EmailAddress, APNSDevice, GCMDevice, WNSDevice, WebPushDevice):
+for model in (Group, EmailAddress, APNSDevice, GCMDevice, WebPushDevice):
     stock = type(admin.site.get_model_admin(model))
     admin.site.unregister(model)
     admin.site.register(model, type(stock.__name__, (ForSuperusers, stock), {}))
@@ -90,8 +103,7 @@ class UserForm(LowerCaseEmail, auth_forms.UserChangeForm[User]):
 
 
 @admin.register(User)
-class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
-    filter_horizontal = ()
+class UserAdmin(Ticks, StaffAdmin[User], auth_admin.UserAdmin[User]):
     form = UserForm
     add_form = NewUserForm
     people = ("pk",)
@@ -129,12 +141,6 @@ class UserAdmin(StaffAdmin[User], auth_admin.UserAdmin[User]):
 
     SIGNS_IN = ("email",)
     POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
-
-    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Ticks instead of two lists side by side, which need a mouse and more room than a phone
-        has."""
-        ticks = forms.CheckboxSelectMultiple()
-        return super().formfield_for_manytomany(db_field, request, widget=ticks, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Nobody gives away, or takes, more than a superuser may; nor signs in as somebody else,
