@@ -168,7 +168,7 @@ class Device(models.Model):
         WebPushDevice, on_delete=models.SET_NULL, null=True, blank=True, related_name="device"
     )
     session_key = models.CharField(max_length=40, blank=True, editable=False)
-    push_registered_at = models.DateTimeField(null=True, editable=False)
+    push_registered_at = models.DateTimeField(_("push token given at"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     last_seen_at = models.DateTimeField(_("last seen at"), default=timezone.now, editable=False)
     revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True, editable=False)
@@ -281,7 +281,7 @@ class Circle(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="circles")
     name = models.CharField(_("name"), max_length=100)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("circle")

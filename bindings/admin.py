@@ -277,11 +277,15 @@ class ExchangeAdmin(ReadOnlyAdmin[Exchange]):
 class GuestAdmin(ReadOnlyAdmin[Guest]):
     people = ("user",)
     ids = ()
-    list_display = ("user_id", "who", "created_at", "claimed_at")
+    list_display = ("shown_id", "who", "created_at", "claimed_at")
     list_filter = (("claimed_at", HappenedFilter), "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at",)
     fields = ("who", "created_at", "claimed_at")
+
+    @admin.display(description="ID")
+    def shown_id(self, guest: Guest) -> str:
+        return str(guest.pk)
 
     @admin.display(description=_("person"))
     def who(self, guest: Guest) -> str:

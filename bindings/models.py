@@ -73,8 +73,10 @@ class Binding(models.Model):
         User, on_delete=models.PROTECT, related_name="bindings", db_index=False
     )
     view = models.ForeignKey(View, on_delete=models.PROTECT, related_name="bindings")
-    rev = models.PositiveBigIntegerField(editable=False)
-    held_rev = models.PositiveBigIntegerField(editable=False)
+    rev = models.PositiveBigIntegerField(_("revision it changed at"), editable=False)
+    held_rev = models.PositiveBigIntegerField(
+        _("revision it changed at for the holder"), editable=False
+    )
     nickname = models.CharField(_("nickname"), max_length=200, blank=True)
     note = models.TextField(_("note"), max_length=10_000, blank=True)
     tags = models.JSONField(default=list, blank=True)
@@ -273,8 +275,12 @@ class Exchange(models.Model):
     request = models.ForeignKey(
         Request, on_delete=models.SET_NULL, null=True, related_name="exchanges"
     )
-    given = models.ForeignKey(Binding, on_delete=models.CASCADE, related_name="+")
-    returned = models.ForeignKey(Binding, on_delete=models.CASCADE, related_name="+")
+    given = models.ForeignKey(
+        Binding, on_delete=models.CASCADE, related_name="+", verbose_name=_("binding given")
+    )
+    returned = models.ForeignKey(
+        Binding, on_delete=models.CASCADE, related_name="+", verbose_name=_("binding returned")
+    )
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
@@ -291,7 +297,7 @@ class Block(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     blocker = models.ForeignKey(User, on_delete=models.CASCADE, related_name="blocks")
     blocked = models.ForeignKey(User, on_delete=models.CASCADE, related_name="blocked_by")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("block")

@@ -151,7 +151,10 @@ class Card(Content):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="cards"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="cards",
+        verbose_name=_("owner"),
     )
     rev = models.PositiveBigIntegerField(_("revision"), default=0, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)

@@ -68,7 +68,7 @@ INSTALLED_APPS = [
     "bindings",
     "delivery",
     "xmpp",
-    "push_notifications",
+    "accounts.apps.PushTokensConfig",
     "allauth",
     "allauth.account",
     "allauth.mfa",

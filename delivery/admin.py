@@ -4,7 +4,7 @@ charts of it all.
 Rows are looked at and never edited; the one action sends a message again.
 """
 
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.db.models import F, QuerySet
@@ -34,6 +34,13 @@ from delivery.models import (
 from delivery.resend import send_again
 from delivery.transports import Verdict
 
+KINDS = {"card": _("card"), "binding": _("binding"), "removed": _("removed")}
+VERDICTS: dict[Verdict, Any] = {
+    "delivered": _("delivered"),
+    "retry": _("to be tried again"),
+    "dead": _("token of no use any more"),
+    "refused": _("refused"),
+}
 STATUSES = (200, 201, 400, 401, 403, 404, 405, 410, 413, 429, 500, 503)  # of push services
 
 
@@ -76,7 +83,9 @@ class DueFilter(DueFirst):
 class VerdictFilter(OfAListFilter):
     title = _("verdict")
     parameter_name = "verdict"
-    values = get_args(Verdict)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*VERDICTS.items()]
 
 
 class StatusFilter(OfAListFilter):
@@ -154,8 +163,8 @@ class OfflineMessageAdmin(OfDeviceAdmin):
             self.message_user(request, sent % count)
 
     @admin.display(description=_("kind"))
-    def kind(self, message: OfflineMessage) -> str:
-        return str(messages.of_row(message)["kind"])
+    def kind(self, message: OfflineMessage) -> Any:
+        return KINDS[messages.of_row(message)["kind"]]
 
     @admin.display(description=_("binding"))
     def of_binding(self, message: OfflineMessage) -> str:
@@ -233,7 +242,7 @@ class PushAttemptAdmin(OfDeviceAdmin):
         "person",
         "of_device",
         "transport",
-        "verdict",
+        "outcome",
         "status",
         "reason",
         "next_attempt_at",
@@ -241,6 +250,10 @@ class PushAttemptAdmin(OfDeviceAdmin):
     list_filter = (VerdictFilter, StatusFilter, "sent_at")
     ordering = ("-sent_at",)
     fields = (*list_display, "push_id")
+
+    @admin.display(description=_("verdict"), ordering="verdict", empty_value="")
+    def outcome(self, attempt: PushAttempt) -> Any:
+        return VERDICTS.get(cast(Verdict, attempt.verdict))
 
 
 class SpanFilter(admin.SimpleListFilter):

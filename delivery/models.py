@@ -49,7 +49,7 @@ class OfflineMessage(models.Model):
     device = models.ForeignKey(
         Device, on_delete=models.CASCADE, related_name="messages", db_index=False
     )
-    subject = models.UUIDField(editable=False)
+    subject = models.UUIDField(_("acknowledged by"), editable=False)
     binding = models.ForeignKey(
         Binding, on_delete=models.CASCADE, related_name="messages", db_index=False
     )
@@ -121,13 +121,13 @@ class CardUpdate(models.Model):
     card = models.OneToOneField(
         Card, on_delete=models.CASCADE, primary_key=True, related_name="card_update"
     )
-    rev = models.PositiveBigIntegerField()
-    done_rev = models.PositiveBigIntegerField(default=0)
-    pass_rev = models.PositiveBigIntegerField(null=True)
-    cursor = models.UUIDField(null=True)
-    all_taken = models.BooleanField(default=False)
-    wanted_at = models.DateTimeField(default=timezone.now)
-    served_at = models.DateTimeField(default=timezone.now)
+    rev = models.PositiveBigIntegerField(_("revision to fan out"))
+    done_rev = models.PositiveBigIntegerField(_("revision fanned out"), default=0)
+    pass_rev = models.PositiveBigIntegerField(_("revision being fanned out"), null=True)
+    cursor = models.UUIDField(_("last binding taken"), null=True)
+    all_taken = models.BooleanField(_("all bindings taken"), default=False)
+    wanted_at = models.DateTimeField(_("wanted at"), default=timezone.now)
+    served_at = models.DateTimeField(_("served at"), default=timezone.now)
 
     objects = CardUpdateQuerySet.as_manager()
 
