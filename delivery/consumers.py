@@ -44,7 +44,7 @@ signed_in = Asking(devices_of, largest=200)
 
 
 def note_said(event: Event) -> None:
-    """Remember what is said to any of the sockets here."""
+    """Remember what is said to any socket, here or elsewhere: the card has come to that rev."""
     if "owes" in event:
         note(*event["owes"])
 
@@ -271,7 +271,7 @@ class DeviceSocket(Socket):
             live.open_devices.pop(self.id, None)
 
     def sink(self, event: Event) -> None:
-        """As for all, only sooner: there may be thousands who are `idle`."""
+        """As for all, only sooner: there may be thousands who owe nothing since their `idle`."""
         text, frames = event.get("text"), self.frames
         if frames and frames.write and text is not None and self.is_empty and self.owed is None:
             frames.write(self.framed(text))
@@ -344,7 +344,7 @@ class DeviceSocket(Socket):
                 self.take(text.encode())
 
     def take(self, payload: bytes) -> bool:
-        """Hear a text that came the shorter way. False: not now or not here, so read no further."""
+        """Hear a text, whichever way it came. False: not now or not here, so read no further."""
         if self.unstored >= MAX_UNSTORED:
             return False
         try:

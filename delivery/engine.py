@@ -27,8 +27,9 @@ def wake(card: UUID) -> None:
 
 
 def call_celery(card: UUID | None) -> None:
-    """Whoever saves a card does not wait for a broker that is away: the sweep finds the rest.
-    Without a card: for a chunk that a worker left when it died."""
+    """Whoever saves a card waits for a broker that is away at most once in a while: then nobody
+    asks it for a time, and the sweep finds the rest. Without a card: for a chunk that a
+    worker left when it died."""
     global _quiet_until
     from kombu.exceptions import OperationalError
 

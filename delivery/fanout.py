@@ -23,7 +23,7 @@ from cards.models import View
 from delivery import live, messages, prompts, rows
 from delivery.models import LEASE, CardUpdate, Chunk
 
-MANY = 50  # bindings
+WORTH_A_BREATH = 50  # bindings; for fewer the wait costs more than their rows
 CHUNK = 5000  # bindings; one row upsert, and one publication for each view
 
 turns = count()
@@ -212,7 +212,7 @@ def tell(part: Part, breath: float = 0.0) -> None:
         changed += ours.complete()
     to_holder = [binding for binding in changed if binding.held_rev > done]
     publish_cards(part.views, part.rows, besides={each.holder_id for each in to_holder})
-    if waits := bool(breath) and part.chunk is None and len(part.rows) >= MANY:
+    if waits := bool(breath) and part.chunk is None and len(part.rows) >= WORTH_A_BREATH:
         time.sleep(breath)
     write_rows(sides, mostly_has=waits)
     publish_bindings(changed, to_holder)

@@ -106,7 +106,7 @@ class RedisLayer(Sinks, RedisPubSubChannelLayer):  # type: ignore[misc]
                 self.has_failed = False
             self.teller.publish(self.channel, json.dumps([list(groups), event]))
         except RedisError as error:
-            # Whoever saves a card must not wait for a Redis that is away, nor each of the next.
+            # Nobody must wait for a Redis that is away, nor each of those who come next.
             if not self.has_failed:
                 logger.warning("Redis is away, what is new is heard late: %s", error)
             self.silent_until, self.has_failed = time.monotonic() + SOON, True

@@ -1,4 +1,5 @@
-"""What devices have yet to acknowledge: read by the WebSocket and the sync API alike.
+"""What devices have yet to acknowledge: read, and stored as acknowledged, by the WebSocket and the
+sync API alike. (The model Mailbox has what prompts need.)
 
 Many devices are read at once, and what they see through the same view is rendered once: when a
 server comes back, all that were connected to it ask at the same time.

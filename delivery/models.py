@@ -102,7 +102,7 @@ class CardUpdateQuerySet(models.QuerySet["CardUpdate"]):
         return self.waiting().filter(wanted_at__lt=then, served_at__lt=then)
 
     def next(self, card: UUID | None = None) -> "CardUpdate | None":
-        """This card's if it waits, or the one that has waited longest; with its card's rev."""
+        """This card's if it waits, or whose last turn is longest ago; with its card's rev."""
         these = self.filter(pk=card) if card else self.order_by("served_at", "pk")
         found = these.waiting().annotate(card_rev=F("card__rev"))  # type: ignore[no-redef]
         return next(iter(found[:1]), None)
@@ -116,6 +116,8 @@ class CardUpdate(models.Model):
 
     A pass over the bindings works in chunks. `cursor` is the last binding that was taken,
     `all_taken` says that no more are left to take; the pass is over when its chunks are gone.
+    `wanted_at` is when it changed last; `served_at` is its last turn: when a chunk was cut, a
+    worker was called once more, or one failed. What is done in one go does not note a turn.
     """
 
     card = models.OneToOneField(

@@ -1,6 +1,6 @@
 """The set-based writes of delivery: what devices must have, and what they said they have.
 
-One statement for each, whatever the number of devices, on SQLite and on PostgreSQL. Every write
+One statement for up to thousands of devices, on SQLite and on PostgreSQL. Every write
 takes the larger number, so their order does not matter.
 """
 

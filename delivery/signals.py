@@ -1,7 +1,7 @@
 """The one receiver of card changes, and what else delivery listens to.
 
 It writes the intent in the card's own transaction and nothing else: no rendering, no fan-out, no
-network, and the same cost whatever the number of holders.
+network, and the same cost whatever the number of holders. A worker is called after the commit.
 """
 
 from typing import Any

@@ -13,18 +13,18 @@ LEGEND = ["web", "worker", "PostgreSQL", "Redis", "the peer"]
 
 # Milliseconds of CPU for one edit with a thousand devices online, by process; a peer has one.
 COST: list[Bar] = [
-    ("the whole product", [63.6, 31.3, 28.4, 3.1]),
-    ("its live path", [35.3, 0, 0, 1.7]),
-    ("mosquitto, QoS 1", [0, 0, 0, 0, 18.2]),
-    ("ejabberd, PEP", [0, 0, 0, 0, 87.5]),
-    ("Prosody, PEP", [0, 0, 0, 0, 317.9]),
+    ("the whole product", [25.2, 8.3, 10.3, 1.0]),
+    ("its live path", [16.4, 0, 0, 0.8]),
+    ("mosquitto, QoS 1", [0, 0, 0, 0, 12.7]),
+    ("ejabberd, PEP", [0, 0, 0, 0, 43.2]),
+    ("Prosody, PEP", [0, 0, 0, 0, 216.7]),
 ]
 # Holders, all offline: seconds of one fan-out by one worker.
 GROWTH: list[Bar] = [
-    ("100 holders", [0.03]),
-    ("1,000", [0.05]),
-    ("10,000", [0.35]),
-    ("100,000", [2.68]),
+    ("100 holders", [0.01]),
+    ("1,000", [0.01]),
+    ("10,000", [0.09]),
+    ("100,000", [1.15]),
 ]
 
 

@@ -39,10 +39,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what lies beside this file, about the whole house, and what browsers do: it starts
-    servers, takes longest, and would be waited for if it began last."""
+    """First what starts servers and browsers: it takes longest, mostly waits, and would be waited
+    for by all if it began last."""
     here = Path(__file__).parent
-    items.sort(key=lambda item: item.path.parent not in {here, here / "browser"})
+    first = {here / "xmpp", here / "browser", here}
+    items.sort(key=lambda item: item.path.parent not in first)
 
 
 @pytest.fixture(autouse=True)

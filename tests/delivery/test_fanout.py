@@ -367,7 +367,7 @@ def test_whoever_answers_within_a_breath_needs_no_row(
         ack = str(card.pk), card.rev
         mailbox.hear({ack: [str(quick.pk)]}, told={ack})
 
-    monkeypatch.setattr(fanout, "MANY", 1)
+    monkeypatch.setattr(fanout, "WORTH_A_BREATH", 1)
     monkeypatch.setattr("delivery.fanout.time.sleep", answer)
     fanout.run_one(breath=0.25)
     assert breaths == [0.25]
@@ -386,7 +386,7 @@ def test_a_breath_is_for_many_and_not_for_each_chunk(
     assert fanout.run_one(breath=0.25)  # for one
     bind(quiet.card, charlie)
     fanout.run_all()
-    monkeypatch.setattr(fanout, "MANY", 1)
+    monkeypatch.setattr(fanout, "WORTH_A_BREATH", 1)
     monkeypatch.setattr(fanout, "CHUNK", 1)
     change(quiet.card, tel="+43 1 998")
     while fanout.run_one(breath=0.25):
