@@ -54,7 +54,7 @@ def person(username: str, name: str, language: str, title: str, org: str, tel: s
     ]
     card = Card(
         owner=user,
-        label="Work",
+        label={"en": "Work", "zh-hans": "工作"}[language],
         fn=name,
         properties=properties,
         changed_by=user,
