@@ -18,6 +18,7 @@ from tests.conftest import change
 from tests.prosody import RunningProsody
 from tests.xmpp.clients import BODY, Client, signed_in
 from tests.xmpp.conftest import a_bridge, fan_out, stored, until
+from tests.xmpp.house import freeze
 from tests.xmpp.test_answers import give_photo
 from xmpp.bridge import Bridge
 from xmpp.looks import jpeg_of
@@ -242,6 +243,29 @@ async def test_a_prosody_that_dies_is_come_back_to(
         await his.hears("message", ALICE, having="+43 1 2")
         await stored(lambda: has_all(bob))
         assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
+
+
+async def test_a_prosody_that_dies_while_it_does_not_read_makes_nobody_wait_for_ever(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+    link = bridge.link
+    assert link and prosody.process
+    freeze(prosody.process.pid)
+    while link.emptied.is_set():
+        link.write(" " * 1_000_000)
+        await asyncio.sleep(0)
+    assert (wire := link.transport)
+    full = wire.get_write_buffer_size()
+    await change_tel(alice_card, "+43 1 999")
+    await until(lambda: wire.get_write_buffer_size() > full)
+    prosody.kill()
+    await until(lambda: bridge.link is not link)
+    prosody.start()
+    async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
 
 
 async def test_a_new_photo_is_told_by_presence_and_nothing_else_is(
