@@ -217,13 +217,6 @@ class Bridge:
             self.boxes.remove(box)
             self.say(stanzas.presence(voice(house()), box.jid, type="unavailable"))
 
-    def ask(self, box: Box, owed: dict[str, int]) -> None:
-        """Whether the sessions of a client are there that has yet to acknowledge this."""
-        pings = [news.ping(news.id_of(*ack, news.LETTER)) for ack in owed.items()]
-        if self.link:
-            to = [f"{box.jid}/{resource}" for resource in box.sessions]
-            self.link.write("".join(ping.to(each) for each in to for ping in pings))
-
     def introduce(self, box: Box, resource: str, features: Features) -> None:
         """A client wants events of a kind: it gets the last of each, as from any PEP service."""
         self.lanes.add(box.jid, partial(self.tell_last, box, resource, features))

@@ -20,6 +20,7 @@ from tests.xmpp.clients import BODY, Client, signed_in
 from tests.xmpp.conftest import a_bridge, fan_out, stored, until
 from tests.xmpp.house import freeze
 from tests.xmpp.test_answers import give_photo
+from xmpp import boxes
 from xmpp.bridge import Bridge
 from xmpp.looks import jpeg_of
 from xmpp.news import LONGEST
@@ -72,6 +73,32 @@ async def test_a_client_without_receipts_acknowledges_by_answering_a_ping(
         his.send_presence(pto="cards.example.org")
         await holds(his, bob)
         await change_tel(alice_card, "+43 1 999")
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
+async def test_whoever_has_blocked_a_card_has_not_got_what_is_new(
+    bridge: Bridge,
+    prosody: RunningProsody,
+    held: Binding,
+    alice_card: Card,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The question whether it has arrived is blocked with it."""
+    monkeypatch.setattr(boxes, "ASKED_AFTER", 0.1)
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        block = f"<block xmlns='urn:xmpp:blocking'><item jid='{ALICE}'/></block>"
+        await his.asks("", block, "set")
+        await change_tel(alice_card, "+43 1 999")
+        box = bridge.boxes.by_jid["bob@example.org"]
+        await until(lambda: box.unacknowledged and not box.is_watching)
+        await until(lambda: bridge.posted.running and bridge.posted.running.done())
+        await his.is_heard()
+        assert not [each for each in his.stanzas("iq", type="get") if "ping" in text_of(each)]
+        await his.asks("", block.replace("block ", "unblock ").replace("/block", "/unblock"), "set")
+    async with signed_in(prosody, "bob") as his:
         await his.hears("message", ALICE, having="+43 1 999")
         await stored(lambda: has_all(bob))
 

@@ -148,7 +148,7 @@ end
 module:hook("pre-message/bare", receipt, FIRST);
 module:hook("pre-message/host", receipt, FIRST);
 
-module:hook("pre-iq/host", function (event)
+module:hook("pre-iq/full", function (event)
 	local attr = event.stanza.attr;
 	if attr.type == "result" and attr.id and attr.id:find("^[cm]%.[%x%.]+$") and is_for_cards(event) then
 		note(attr.id, event.origin);
