@@ -6,7 +6,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-Job = Callable[[], Awaitable[None]]
+from django.db import InterfaceError, OperationalError
+
+Job = Callable[[], Awaitable[object]]
+
+TRIES = 8  # of a job for which the database was away
+AGAIN_AFTER = 0.5  # seconds, then twice that
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +41,26 @@ class Lanes:
         task.add_done_callback(self.tasks.discard)
         return True
 
+    def is_free(self, lane: str) -> bool:
+        return lane not in self.waiting
+
     async def run(self, lane: str) -> None:
         jobs = self.waiting[lane]
         while jobs:
-            async with self.gate:
-                try:
-                    await jobs[0]()
-                except Exception:  # what is wrong with one stanza must not stop those after it
-                    logger.exception("A stanza could not be heard")
-                finally:
-                    jobs.popleft()
+            await self.do(jobs[0])
+            jobs.popleft()
         del self.waiting[lane]
+
+    async def do(self, job: Job) -> None:
+        """Nobody says again what was lost because the database was away for a moment."""
+        for turn in range(TRIES):
+            try:
+                async with self.gate:
+                    await job()
+                return
+            except (OperationalError, InterfaceError):
+                logger.exception("A stanza could not be heard yet")
+                await asyncio.sleep(AGAIN_AFTER * 2**turn)
+            except Exception:  # what is wrong with one stanza must not stop those after it
+                logger.exception("A stanza could not be heard")
+                return
