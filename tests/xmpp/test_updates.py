@@ -20,7 +20,7 @@ from tests.xmpp.clients import BODY, Client, signed_in
 from tests.xmpp.conftest import a_bridge, fan_out, stored, until
 from tests.xmpp.house import freeze
 from tests.xmpp.test_answers import give_photo
-from xmpp import boxes
+from xmpp import addresses, boxes, stanzas
 from xmpp.bridge import Bridge
 from xmpp.looks import jpeg_of
 from xmpp.news import LONGEST
@@ -255,6 +255,47 @@ async def test_a_bridge_that_starts_again_tells_what_was_missed_and_nothing_twic
             await his.hears("message", ALICE, having="+43 1 2")
             await stored(lambda: has_all(bob))
         assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
+
+
+async def test_whoever_signs_in_while_no_bridge_is_there_has_all_when_it_comes(
+    prosody: RunningProsody, held: Binding, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await in_rows(addresses.signed_in)(bob)  # as his server says
+        async with a_bridge(monkeypatch):
+            await his.hears("message", ALICE, having="+43 1 111")
+            await stored(lambda: has_all(bob))
+
+
+async def test_whoever_signs_in_anew_before_it_is_seen_that_they_were_signed_out_is_a_device(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        before = bridge.boxes.by_jid["bob@example.org"]
+
+        def again() -> None:
+            devices.revoke(Device.objects.active().get(user=bob, platform="xmpp"))
+            addresses.signed_in(bob)
+
+        await in_rows(again)()
+        his.send_presence()
+        await until(lambda: bridge.boxes.by_jid.get("bob@example.org") not in (None, before))
+        await change_tel(alice_card, "+43 1 999")
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
+async def test_a_session_that_comes_and_goes_is_not_there(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, bob: User
+) -> None:
+    """Also where it has gone before it was known whose it is."""
+    await in_rows(addresses.signed_in)(bob)
+    sender, to = "bob@example.org/phone", "cards.example.org"
+    bridge.hear(stanzas.presence(sender, to))
+    bridge.hear(stanzas.presence(sender, to, type="unavailable"))
+    await until(lambda: bridge.lanes.is_free("bob@example.org"))
+    assert not bridge.boxes.by_jid["bob@example.org"].sessions
 
 
 async def test_a_prosody_that_dies_is_come_back_to(
