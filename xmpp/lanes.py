@@ -17,10 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class Lanes:
-    """One job at a time of each lane, at most `abreast` together. A lane holds `depth` of them, and
-    there are at most so many `lanes`."""
+    """One job at a time of each lane, at most `abreast` together. A lane holds `depth` of them, as
+    who has many contacts speaks to all at once; and there are at most so many `lanes`."""
 
-    def __init__(self, *, abreast: int = 4, depth: int = 50, lanes: int = 5000) -> None:
+    def __init__(self, *, abreast: int = 4, depth: int = 1000, lanes: int = 5000) -> None:
         self.depth, self.lanes = depth, lanes
         self.gate = asyncio.Semaphore(abreast)
         self.waiting: dict[str, deque[Job]] = {}
