@@ -109,8 +109,9 @@ async def test_an_app_has_not_what_the_client_that_it_is_as_well_has(
     """It answers the ping for its bare JID at once, and the frame only when that is on disk."""
     async with signed_in(prosody, "bob", receipts=False) as his:
         frames: list[object] = []
-        hear = Callback("frames", MatchXPath(f"{{jabber:client}}iq/{CARD}"), frames.append)
-        his.register_handler(hear)
+        for kind in ("binding", "card"):  # an IQ that nobody takes is answered with an error
+            path = MatchXPath(f"{{jabber:client}}iq/{{urn:cardsite:cards:1}}{kind}")
+            his.register_handler(Callback(kind, path, frames.append))
         his.send_presence(pto="cards.example.org")
         await holds(his, bob)
         hello = "<hello xmlns='urn:cardsite:cards:1' platform='android' identifier='12345678'/>"
