@@ -318,6 +318,9 @@ class Bridge:
             return True
         if box is None or not sender.resource:
             return box is not None
+        if stanzas.text_in(presence, "priority").startswith("-"):
+            box.vanish(sender.resource)  # it is here, and wants no messages (RFC 6121, 4.7.2.3)
+            return True
         ver, features = self.clients.of(presence)
         if features is None and box.asked.get(sender.resource) != ver:
             box.asked[sender.resource] = ver

@@ -23,7 +23,7 @@ from tests.xmpp.test_answers import give_photo
 from xmpp import addresses, boxes, stanzas
 from xmpp.bridge import Bridge
 from xmpp.looks import jpeg_of
-from xmpp.news import LONGEST
+from xmpp.news import LETTER, LONGEST, id_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,13 +92,39 @@ async def test_whoever_has_blocked_a_card_has_not_got_what_is_new(
         block = f"<block xmlns='urn:xmpp:blocking'><item jid='{ALICE}'/></block>"
         await his.asks("", block, "set")
         await change_tel(alice_card, "+43 1 999")
-        box = bridge.boxes.by_jid["bob@example.org"]
-        await until(lambda: box.unacknowledged and not box.is_watching)
-        await until(lambda: bridge.posted.running and bridge.posted.running.done())
-        await his.is_heard()
-        assert not [each for each in his.stanzas("iq", type="get") if "ping" in text_of(each)]
+        await is_not_asked(his, bridge, alice_card)
         await his.asks("", block.replace("block ", "unblock ").replace("/block", "/unblock"), "set")
     async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
+async def is_not_asked(his: Client, bridge: Bridge, card: Card) -> None:
+    """Whether they have the newest of it, though it is time to."""
+    box = bridge.boxes.by_jid["bob@example.org"]
+    await until(lambda: box.unacknowledged and not box.is_watching)
+    await until(lambda: bridge.posted.running and bridge.posted.running.done())
+    await his.is_heard()
+    question = id_of(str(card.pk), card.rev, LETTER)
+    assert question not in [each.get("id") for each in his.stanzas("iq", type="get")]
+
+
+async def test_whoever_wants_no_messages_has_not_got_what_their_server_keeps(
+    bridge: Bridge,
+    prosody: RunningProsody,
+    held: Binding,
+    alice_card: Card,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boxes, "ASKED_AFTER", 0.1)
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        his.send_presence(ppriority=-1)
+        await his.is_heard()
+        await change_tel(alice_card, "+43 1 999")
+        await is_not_asked(his, bridge, alice_card)
+        his.send_presence(ppriority=0)
         await his.hears("message", ALICE, having="+43 1 999")
         await stored(lambda: has_all(bob))
 
