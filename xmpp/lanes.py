@@ -10,8 +10,7 @@ from django.db import InterfaceError, OperationalError
 
 Job = Callable[[], Awaitable[object]]
 
-TRIES = 8  # of a job for which the database was away
-AGAIN_AFTER = 0.5  # seconds, then twice that
+AGAIN_AFTER = [0.5 * 2**turn for turn in range(7)]  # seconds, where the database was away
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +52,16 @@ class Lanes:
 
     async def do(self, job: Job) -> None:
         """Nobody says again what was lost because the database was away for a moment."""
-        for turn in range(TRIES):
+        for pause in (*AGAIN_AFTER, None):
             try:
                 async with self.gate:
                     await job()
                 return
             except (OperationalError, InterfaceError):
-                logger.exception("A stanza could not be heard yet")
-                await asyncio.sleep(AGAIN_AFTER * 2**turn)
+                logger.exception("A stanza could not be heard for want of the database")
+                if pause is None:
+                    return
+                await asyncio.sleep(pause)
             except Exception:  # what is wrong with one stanza must not stop those after it
                 logger.exception("A stanza could not be heard")
                 return
