@@ -107,7 +107,7 @@ class Box:
     def ask(self, told: dict[str, int]) -> None:
         self.is_watching = False
         late = self.owed().items() & told.items()
-        for subject, _rev in late:
+        for subject, _rev in late if self.sessions else ():
             self.post(self.unacknowledged[subject], is_question=True)
         if len(late) < len(self.owed()):
             self.watch()
