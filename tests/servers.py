@@ -287,7 +287,8 @@ class Server:
         """Start it, again if it was stopped; with `wait`, until it answers."""
         env = self.whole_environment(environment)
         self.run("web", env, "manage.py", "serve")
-        if env.get("CELERY_BROKER_URL") and env.get("WORKER") != "0":
+        has_workers = env.get("CELERY_BROKER_URL") and env.get("WORKER") != "0"
+        if has_workers and "worker" not in self.processes:
             self.start_worker(**environment)
         if wait:
             self.wait_until_up()

@@ -39,8 +39,6 @@ class Poster(Protocol):
 
     def idle(self, box: "Box") -> None: ...
 
-    def ask(self, box: "Box", owed: dict[str, int]) -> None: ...
-
     def introduce(self, box: "Box", resource: str, features: Features) -> None: ...
 
 
@@ -50,7 +48,7 @@ class Box:
         self.jid, self.device, self.user = address.jid, device.pk, device.user_id
         self.language, self.poster = device.user.language, poster
         self.newest: OrderedDict[str, int] = OrderedDict()
-        self.unacknowledged: set[str] = set()
+        self.unacknowledged: dict[str, Message] = {}
         self.sessions: dict[str, Features | None] = {}
         self.asked: dict[str, str] = {}  # the hash of what a session can do, when it was asked
         self.behind = self.draining = self.again = self.was_read = self.is_idle = False
@@ -87,12 +85,16 @@ class Box:
             return
         self.newest[subject] = rev
         self.newest.move_to_end(subject)
-        self.unacknowledged.add(subject)
+        self.unacknowledged[subject] = message
         while len(self.newest) > max(REMEMBERED, len(self.unacknowledged)):
             self.newest.popitem(last=False)
         self.watch()
+        self.post(message, quiet=quiet)
+
+    def post(self, message: Message, **how: bool) -> None:
         sessions = dict(self.sessions)
-        self.poster.post(self, Parcel(message, self.jid, self.user, self.language, sessions, quiet))
+        parcel = Parcel(message, self.jid, self.user, self.language, sessions, **how)
+        self.poster.post(self, parcel)
 
     def watch(self) -> None:
         """Clients give receipts only to whom they show their presence; who has given none after a
@@ -104,9 +106,10 @@ class Box:
 
     def ask(self, told: dict[str, int]) -> None:
         self.is_watching = False
-        late = {subject: rev for subject, rev in self.owed().items() if told.get(subject) == rev}
-        self.poster.ask(self, late)
-        if self.owed().keys() - late.keys():
+        late = self.owed().items() & told.items()
+        for subject, _rev in late if self.sessions else ():
+            self.post(self.unacknowledged[subject], is_question=True)
+        if len(late) < len(self.owed()):
             self.watch()
 
     def was_told(self, ack: Ack) -> bool:
@@ -117,7 +120,7 @@ class Box:
         """It is stored that the device has this."""
         subject, rev = ack
         if self.newest.get(subject, 0) <= rev:
-            self.unacknowledged.discard(subject)
+            self.unacknowledged.pop(subject, None)
         if self.behind and not self.unacknowledged:
             self.behind = False
             self.drain()
@@ -141,7 +144,7 @@ class Box:
         for subject, rev in told.items():
             if subject in self.unacknowledged and self.newest.get(subject) == rev:
                 del self.newest[subject]
-                self.unacknowledged.discard(subject)
+                self.unacknowledged.pop(subject, None)
         self.drain()
 
     def owed(self) -> dict[str, int]:
@@ -191,7 +194,7 @@ class Box:
         """It could not be put into words, and is read again."""
         subject, _rev = ack_of(parcel.message)
         self.newest.pop(subject, None)
-        self.unacknowledged.discard(subject)
+        self.unacknowledged.pop(subject, None)
         self.drain_later()
 
     def say_if_idle(self) -> None:

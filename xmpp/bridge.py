@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 from django.conf import settings
 
-from delivery import live, mailbox, messages
+from delivery import live, mailbox, messages, rows
 from delivery.batch import Asking, Batch, in_thread
 from delivery.layers import LocalLayer
 from delivery.messages import Ack
@@ -48,7 +48,10 @@ def addresses_at(jids: list[str]) -> list[Address | None]:
 
 
 def all_addresses() -> list[Address]:
-    return [each for each in Address.objects.active().complete() if is_theirs(each)]
+    """Those who have signed in while no bridge was there are given what their people hold."""
+    known = Address.objects.active().complete()
+    rows.fill([each.device for each in known.filter(device__mailbox__filled_at=None)])
+    return [each for each in known if is_theirs(each)]
 
 
 def is_theirs(address: Address) -> bool:
@@ -103,7 +106,8 @@ class Bridge:
         try:
             await link.open(host, int(port))
             for address in await in_thread(all_addresses):
-                self.boxes.add(Box(address, self))
+                if address.jid not in self.boxes.by_jid:  # else it has said something already
+                    self.boxes.add(Box(address, self))
             self.is_connected = True
             logger.info("The bridge is connected.")
             self.greet()
@@ -212,17 +216,11 @@ class Bridge:
         self.posted.add((box, parcel))
 
     def close(self, box: Box) -> None:
-        """The device was signed out."""
+        """The device was signed out. Whoever has signed in there since was heard by its box."""
         if box in self.boxes:
             self.boxes.remove(box)
             self.say(stanzas.presence(voice(house()), box.jid, type="unavailable"))
-
-    def ask(self, box: Box, owed: dict[str, int]) -> None:
-        """Whether the sessions of a client are there that has yet to acknowledge this."""
-        pings = [news.ping(news.id_of(*ack, news.LETTER)) for ack in owed.items()]
-        if self.link:
-            to = [f"{box.jid}/{resource}" for resource in box.sessions]
-            self.link.write("".join(ping.to(each) for each in to for ping in pings))
+            self.lanes.add(box.jid.partition("/")[0], partial(self.load, box.jid))
 
     def introduce(self, box: Box, resource: str, features: Features) -> None:
         """A client wants events of a kind: it gets the last of each, as from any PEP service."""
@@ -288,7 +286,9 @@ class Bridge:
             self.take_ack(str(sender), receipt.get("id", ""))
         elif self.is_understood(kind, type_, sender, heard) or type_ == "error":
             return
-        elif not self.lanes.add(sender.bare, partial(self.answer, heard)) and kind == "iq":
+        elif (
+            not self.lanes.add(sender.bare, partial(self.answer, heard, self.link)) and kind == "iq"
+        ):
             self.say(stanzas.refusal(heard, "resource-constraint"))
 
     def hear_server(self, heard: Element) -> None:
@@ -299,10 +299,12 @@ class Bridge:
             self.take_ack(jid, id)
 
     def is_understood(self, kind: str, type_: str, sender: Jid, heard: Element) -> bool:
-        """Whether no rows are needed for it."""
+        """Whether no rows are needed for it, nor for what they said before: who comes and goes is
+        not there."""
         if kind == "iq":
             return type_ in ("result", "error") and self.take_answer(sender, heard)
-        return kind == "presence" and type_ in ("", "unavailable") and self.see(sender, heard)
+        is_about_them = kind == "presence" and type_ in ("", "unavailable")
+        return is_about_them and self.lanes.is_free(sender.bare) and self.see(sender, heard)
 
     def see(self, sender: Jid, presence: Element) -> bool:
         """That a session is online, or no more. False if it may be of a device that has no box
@@ -316,6 +318,9 @@ class Bridge:
             return True
         if box is None or not sender.resource:
             return box is not None
+        if stanzas.text_in(presence, "priority").startswith("-"):
+            box.vanish(sender.resource)  # it is here, and wants no messages (RFC 6121, 4.7.2.3)
+            return True
         ver, features = self.clients.of(presence)
         if features is None and box.asked.get(sender.resource) != ver:
             box.asked[sender.resource] = ver
@@ -330,9 +335,9 @@ class Bridge:
             known = self.boxes.by_jid.get(jid)
             if known and known.device == address.device_id:
                 return known
+            await in_thread(mailbox.arrive, [address.device], 1)
             box = Box(address, self)
             self.boxes.add(box)
-            await in_thread(mailbox.arrive, [address.device], 1)
             if not box.is_app:
                 self.say(stanzas.presence(house(), jid, type="probe"))
             return box
@@ -360,23 +365,24 @@ class Bridge:
                 box.appear(sender.resource, features)
         return is_error or not id.startswith("a.")
 
-    async def answer(self, heard: Element) -> None:
+    async def answer(self, heard: Element, link: Link | None) -> None:
         """What takes rows to answer."""
         sender, to = Jid.read(heard.get("from")), Jid.read(heard.get("to"))
         if sender is None or to is None:
             return
-        kind, type_, link = stanzas.kind_of(heard), heard.get("type", ""), self.link
-        if kind == "presence" and type_ in ("", "probe"):
-            if await self.load(sender.bare):
+        kind, type_ = stanzas.kind_of(heard), heard.get("type", "")
+        if kind == "presence" and type_ in ("", "probe", "unavailable"):
+            if link is self.link and (type_ == "unavailable" or await self.load(sender.bare)):
                 self.see(sender, heard)
-            if not type_:
+            if type_ != "probe":
                 return
         try:
             answer = await in_thread(answers.answer, sender, to, heard)
         except Exception:
+            if type_ not in ("get", "set"):
+                raise
             logger.exception("A stanza could not be answered")
-            if type_ in ("get", "set"):
-                self.say(stanzas.refusal(heard, "internal-server-error"))
+            self.say(stanzas.refusal(heard, "internal-server-error"))
             return
         if link is self.link:
             self.say(*answer.stanzas)

@@ -15,7 +15,6 @@ from xmpp.stanzas import COMPONENT
 
 STANZAS = {f"{{{COMPONENT}}}{name}" for name in ("iq", "message", "presence")}
 LATEST = 10.0  # seconds that the server may take to let the component in
-ROOM = 1024 * 1024  # octets that may wait to be sent
 
 
 class Refused(Exception):
@@ -57,10 +56,11 @@ class Link(ComponentXMPP):
         await self.ended.wait()
 
     def close(self) -> None:
-        """At once, with all that waits."""
+        """At once, with all that waits; and who waits for it to be sent waits no longer."""
         self.cancel_connection_attempt()
         self.abort()
         self.ended.set()
+        self.emptied.set()
 
     def _spawn_event(self, xml: Element) -> None:
         if self.is_open.is_set() and xml.tag in STANZAS:

@@ -40,7 +40,8 @@ Features = frozenset[str]
 
 class Parcel(NamedTuple):
     """A message, and the device that it is for, where it is now. Of `sessions` it is known what
-    they can do, or it is None. `quiet`: one of many, which a person need not read."""
+    they can do, or it is None. `quiet`: one of many, which a person need not read. `is_question`:
+    the message was sent, and nobody has said that it arrived."""
 
     message: Message
     jid: str
@@ -48,6 +49,7 @@ class Parcel(NamedTuple):
     language: str
     sessions: Mapping[str, Features | None]
     quiet: bool = False
+    is_question: bool = False
 
     @property
     def is_app(self) -> bool:
@@ -75,7 +77,7 @@ class Said(NamedTuple):
     about: list[Ready]
     message: Ready
     events: dict[str, Ready]
-    ping: Ready | None = None
+    asked: Ready | None = None
 
 
 def ack_id(message: Message, kind: str) -> str:
@@ -138,6 +140,9 @@ def still_held(parcels: Iterable[Parcel], owners: Mapping[str, User]) -> set[tup
 
 def addressed(said: Said, parcel: Parcel, *, about: bool) -> Iterator[tuple[Ready, str]]:
     """To the device, and beside the message what those of its sessions want that are online."""
+    if parcel.is_question:
+        yield from ((said.asked, f"{parcel.jid}/{each}") for each in parcel.sessions if said.asked)
+        return
     if about:
         yield from ((ready, parcel.jid) for ready in said.about)
     yield said.message, parcel.jid
@@ -146,12 +151,8 @@ def addressed(said: Said, parcel: Parcel, *, about: bool) -> Iterator[tuple[Read
         for wanted, ready in said.events.items():
             if wanted in (features or ()):
                 yield ready, full
-        if said.ping and features is not None and disco.RECEIPTS not in features:
-            yield said.ping, full
-
-
-def ping(id: str) -> Ready:
-    return Ready.of(iq(house(), TO, element(disco.PING, "ping"), type="get", id=id))
+        if said.asked and features is not None and disco.RECEIPTS not in features:
+            yield said.asked, full
 
 
 # An app of ours
@@ -186,8 +187,13 @@ def client_is_told(parcel: Parcel, owner: User | None) -> Said:
     if owner and "view" in message:
         seen = Look(message["card"], owner.username, message["rev"], message["view"])
     about = [Ready.of(each) for each in presences(sender, message, seen)]
-    asked = ping(ack_id(message, LETTER))
-    return Said(about, told, events(sender, seen) if seen else {}, asked)
+    return Said(about, told, events(sender, seen) if seen else {}, ping(sender, message))
+
+
+def ping(sender: str, message: Message) -> Ready:
+    """From the same as the message, so that it goes no further: somebody may have blocked them."""
+    asked = element(disco.PING, "ping")
+    return Ready.of(iq(voice(sender), TO, asked, type="get", id=ack_id(message, LETTER)))
 
 
 def sender_of(message: Message, owner: User | None) -> str:

@@ -70,7 +70,7 @@ class Client(ClientXMPP):
             heard = self.stanzas(kind, sender, type)
             return [each for each in heard if having in ET.tostring(each, encoding="unicode")]
 
-        return (await until(found))[0]  # type: ignore[no-any-return]
+        return (await until(found))[0]
 
     def part(self, name: str) -> Any:
         """slixmpp's plugin for this XEP."""
@@ -89,8 +89,8 @@ class Client(ClientXMPP):
         await self.asks(CARDS, "<ping xmlns='urn:xmpp:ping'/>")
 
     async def vcard(self, of: str) -> Element:
-        answer = await self.asks(of, "<vCard xmlns='vcard-temp'/>")
-        return answer.xml[0]  # type: ignore[no-any-return]
+        answer: Element = (await self.asks(of, "<vCard xmlns='vcard-temp'/>")).xml
+        return answer[0]
 
     async def refusal(
         self, of: str, payload: str = "<vCard xmlns='vcard-temp'/>", type: str = "get"

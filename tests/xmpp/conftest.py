@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -17,6 +17,7 @@ from xmpp.bridge import Bridge
 
 PATIENCE = 60.0  # seconds; nothing takes them but a machine that others use too
 PEOPLE = ("alice", "bob", "charlie")
+Found = TypeVar("Found")
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ async def stored(holds: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+async def until(holds: Callable[[], Found], seconds: float = PATIENCE) -> Found:
     """What the condition says when it holds."""
     async with asyncio.timeout(seconds):
         while not (found := holds()):  # noqa: ASYNC110  (as above)

@@ -1,5 +1,7 @@
 """Whose a JID is, and what is kept of it."""
 
+from typing import Any
+
 import pytest
 
 from accounts import devices
@@ -18,8 +20,8 @@ BOB = "bob@example.org"
 
 
 @pytest.fixture(autouse=True)
-def domains(settings: object) -> None:
-    settings.XMPP_DOMAIN, settings.XMPP_CARDS_DOMAIN = "example.org", "cards.example.org"  # type: ignore[attr-defined]
+def domains(settings: Any) -> None:
+    settings.XMPP_DOMAIN, settings.XMPP_CARDS_DOMAIN = "example.org", "cards.example.org"
 
 
 def test_signing_in_makes_a_device_once(bob: User) -> None:

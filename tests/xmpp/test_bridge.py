@@ -10,9 +10,11 @@ from xml.etree.ElementTree import Element
 
 import pytest
 from asgiref.sync import sync_to_async as in_rows
+from django.db import InterfaceError, OperationalError
 
 from tests.xmpp.house import House, running_house
 from tests.xmpp.test_phone import shows, xcard
+from xmpp import lanes as lanes_module
 from xmpp.jids import Jid, contact
 from xmpp.lanes import Lanes
 from xmpp.models import Lease
@@ -104,7 +106,30 @@ async def test_lanes_keep_the_order_and_refuse_a_flood() -> None:
     await asyncio.gather(*lanes.tasks)
     assert [each for each in heard if each[0] == "bob"] == [("bob", 1), ("bob", 2)]
     assert ("alice", 0) in heard
-    assert not lanes.waiting  # nothing is kept of those who have spoken
+    assert lanes.is_free("bob"), "nothing is kept of those who have spoken"
+
+
+async def test_what_is_said_while_the_database_is_away_is_heard_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes_module, "AGAIN_AFTER", [0.001] * 3)
+    heard: list[int] = []
+    away = [OperationalError("gone"), InterfaceError("closed")]
+
+    async def job(number: int) -> None:
+        if away:
+            raise away.pop()
+        heard.append(number)
+
+    async def never() -> None:
+        heard.append(0)
+        raise OperationalError("not for this one")
+
+    lanes = Lanes()
+    for each in (partial(job, 1), never, partial(job, 2)):
+        lanes.add("bob", each)
+    await asyncio.gather(*lanes.tasks)
+    assert heard == [1, 0, 0, 0, 0, 2], "in order, and no one stops the others"
 
 
 @pytest.mark.parametrize(

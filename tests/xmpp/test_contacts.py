@@ -10,10 +10,10 @@ from accounts.models import Device, User
 from bindings import exchange
 from bindings.models import Binding, Request
 from cards.models import Card
-from tests.conftest import bind, make_card, prop
+from tests.conftest import bind, make_card, make_person, prop
 from tests.prosody import RunningProsody
-from tests.xmpp.clients import signed_in
-from tests.xmpp.conftest import fan_out, stored
+from tests.xmpp.clients import Client, signed_in
+from tests.xmpp.conftest import fan_out, stored, until
 from tests.xmpp.test_updates import has_all
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("bridge")]
@@ -178,6 +178,30 @@ async def test_signing_in_again_finds_the_contact_there(
     async with signed_in(prosody, "bob") as his:
         here = await his.hears("presence", ALICE, "")
         assert here.find("{vcard-temp:x:update}x") is not None
+
+
+async def test_whoever_has_many_contacts_finds_them_all(
+    prosody: RunningProsody, held: Binding, bob: User
+) -> None:
+    """A client that comes speaks to all of them at once."""
+
+    def many() -> set[str]:
+        owners = [make_person(f"owner{number}", f"Owner {number}") for number in range(120)]
+        for each in owners:
+            bind(make_card(each), bob)
+        return {f"{each.username}@cards.example.org" for each in owners}
+
+    wanted = await in_rows(many)()
+
+    def seen(his: Client, type: str) -> set[str]:
+        return {each.get("from", "").split("/")[0] for each in his.stanzas("presence", "", type)}
+
+    async with signed_in(prosody, "bob") as his:
+        for each in wanted:
+            his.send_presence(pto=each, ptype="subscribe")
+        await until(lambda: wanted <= seen(his, "subscribed"))
+    async with signed_in(prosody, "bob") as his:
+        await until(lambda: wanted <= seen(his, ""))
 
 
 async def test_the_component_is_a_contact_of_its_own(prosody: RunningProsody, bob: User) -> None:

@@ -107,6 +107,22 @@ async def test_the_cards_hear_who_comes_and_goes(prosody: RunningProsody) -> Non
         assert (went.get("from"), went.get("type")) == (alice.boundjid.full, "unavailable")
 
 
+async def test_what_many_acknowledge_is_told_at_once(prosody: RunningProsody) -> None:
+    ids = [f"m.{number:032x}.7" for number in range(6)]
+    async with cards(prosody) as component, client(prosody, "alice") as (alice, _is_in):
+        for id, to in zip(ids, (f"bob@{CARDS}/card", f"bob@{CARDS}", CARDS) * 2, strict=True):
+            said = f"<message to='{to}'><received xmlns='urn:xmpp:receipts' id='{id}'/></message>"
+            if id in ids[3:]:
+                said = f"<iq type='result' id='{id}' to='{to}'/>"
+            alice.send_raw(said)
+        told = ""
+        while told.count(alice.boundjid.full) < len(ids):
+            heard = await component.hears()
+            assert heard.get("from") == "example.org"
+            told += heard.findtext("{urn:cardsite:multicast:1}acks") or ""
+        assert all(id in told for id in ids)
+
+
 async def test_what_is_said_to_one_is_not_told(prosody: RunningProsody) -> None:
     async with cards(prosody) as component, client(prosody, "alice") as (alice, _is_in):
         alice.send_presence(pto="bob@example.org", pstatus="to bob")

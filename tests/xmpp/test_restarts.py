@@ -1,5 +1,5 @@
-"""Prosody, the web process, and the database are killed at each step of a story: nothing is lost,
-nothing leaks, nothing goes back, and who was taken back from is silent."""
+"""Prosody, the bridge, the web process, and the database are killed at each step of a story:
+nothing is lost, nothing leaks, nothing goes back, and who was taken back from is silent."""
 
 import asyncio
 from collections import defaultdict
@@ -44,18 +44,22 @@ class Story:
         self.house, self.database = house, database
 
     def kill(self, victim: str) -> None:
-        {
+        kills: dict[str, Callable[[], None]] = {
             "prosody": self.house.prosody.kill,
+            "bridge": self.house.kill_bridge,
             "web": lambda: self.house.product.kill("web"),
             "database": self.database.kill,
-        }[victim]()
+        }
+        kills[victim]()
 
     def start(self, victim: str) -> None:
-        {
+        starts: dict[str, Callable[[], None]] = {
             "prosody": self.house.prosody.start,
+            "bridge": self.house.start_bridge,
             "web": self.house.product.start,
             "database": self.database.start,
-        }[victim]()
+        }
+        starts[victim]()
 
     async def restart(self, victim: str) -> None:
         await asyncio.to_thread(self.kill, victim)
@@ -104,7 +108,7 @@ async def bound(alice: JabberPhone, bob: JabberPhone) -> bool:
     return True
 
 
-@pytest.mark.parametrize("victim", ["prosody", "web", "database"])
+@pytest.mark.parametrize("victim", ["prosody", "bridge", "web", "database"])
 async def test_whoever_dies_at_whatever_step_the_story_goes_on(
     victim: str, tmp_path: Path, database: PostgreSQL
 ) -> None:

@@ -18,10 +18,12 @@ from tests.conftest import change
 from tests.prosody import RunningProsody
 from tests.xmpp.clients import BODY, Client, signed_in
 from tests.xmpp.conftest import a_bridge, fan_out, stored, until
+from tests.xmpp.house import freeze
 from tests.xmpp.test_answers import give_photo
+from xmpp import addresses, boxes, stanzas
 from xmpp.bridge import Bridge
 from xmpp.looks import jpeg_of
-from xmpp.news import LONGEST
+from xmpp.news import LETTER, LONGEST, id_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,14 +77,67 @@ async def test_a_client_without_receipts_acknowledges_by_answering_a_ping(
         await stored(lambda: has_all(bob))
 
 
+async def test_whoever_has_blocked_a_card_has_not_got_what_is_new(
+    bridge: Bridge,
+    prosody: RunningProsody,
+    held: Binding,
+    alice_card: Card,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The question whether it has arrived is blocked with it."""
+    monkeypatch.setattr(boxes, "ASKED_AFTER", 0.1)
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        block = f"<block xmlns='urn:xmpp:blocking'><item jid='{ALICE}'/></block>"
+        await his.asks("", block, "set")
+        await change_tel(alice_card, "+43 1 999")
+        await is_not_asked(his, bridge, alice_card)
+        await his.asks("", block.replace("block ", "unblock ").replace("/block", "/unblock"), "set")
+    async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
+async def is_not_asked(his: Client, bridge: Bridge, card: Card) -> None:
+    """Whether they have the newest of it, though it is time to."""
+    box = bridge.boxes.by_jid["bob@example.org"]
+    await until(lambda: box.unacknowledged and not box.is_watching)
+    await until(lambda: bridge.posted.running and bridge.posted.running.done())
+    await his.is_heard()
+    question = id_of(str(card.pk), card.rev, LETTER)
+    assert question not in [each.get("id") for each in his.stanzas("iq", type="get")]
+
+
+async def test_whoever_wants_no_messages_has_not_got_what_their_server_keeps(
+    bridge: Bridge,
+    prosody: RunningProsody,
+    held: Binding,
+    alice_card: Card,
+    bob: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boxes, "ASKED_AFTER", 0.1)
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        his.send_presence(ppriority=-1)
+        await his.is_heard()
+        await change_tel(alice_card, "+43 1 999")
+        await is_not_asked(his, bridge, alice_card)
+        his.send_presence(ppriority=0)
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
 async def test_an_app_has_not_what_the_client_that_it_is_as_well_has(
     bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
 ) -> None:
     """It answers the ping for its bare JID at once, and the frame only when that is on disk."""
     async with signed_in(prosody, "bob", receipts=False) as his:
         frames: list[object] = []
-        hear = Callback("frames", MatchXPath(f"{{jabber:client}}iq/{CARD}"), frames.append)
-        his.register_handler(hear)
+        for kind in ("binding", "card"):  # an IQ that nobody takes is answered with an error
+            path = MatchXPath(f"{{jabber:client}}iq/{{urn:cardsite:cards:1}}{kind}")
+            his.register_handler(Callback(kind, path, frames.append))
         his.send_presence(pto="cards.example.org")
         await holds(his, bob)
         hello = "<hello xmlns='urn:cardsite:cards:1' platform='android' identifier='12345678'/>"
@@ -229,6 +284,47 @@ async def test_a_bridge_that_starts_again_tells_what_was_missed_and_nothing_twic
         assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
 
 
+async def test_whoever_signs_in_while_no_bridge_is_there_has_all_when_it_comes(
+    prosody: RunningProsody, held: Binding, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await in_rows(addresses.signed_in)(bob)  # as his server says
+        async with a_bridge(monkeypatch):
+            await his.hears("message", ALICE, having="+43 1 111")
+            await stored(lambda: has_all(bob))
+
+
+async def test_whoever_signs_in_anew_before_it_is_seen_that_they_were_signed_out_is_a_device(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+        before = bridge.boxes.by_jid["bob@example.org"]
+
+        def again() -> None:
+            devices.revoke(Device.objects.active().get(user=bob, platform="xmpp"))
+            addresses.signed_in(bob)
+
+        await in_rows(again)()
+        his.send_presence()
+        await until(lambda: bridge.boxes.by_jid.get("bob@example.org") not in (None, before))
+        await change_tel(alice_card, "+43 1 999")
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
+
+
+async def test_a_session_that_comes_and_goes_is_not_there(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, bob: User
+) -> None:
+    """Also where it has gone before it was known whose it is."""
+    await in_rows(addresses.signed_in)(bob)
+    sender, to = "bob@example.org/phone", "cards.example.org"
+    bridge.hear(stanzas.presence(sender, to))
+    bridge.hear(stanzas.presence(sender, to, type="unavailable"))
+    await until(lambda: bridge.lanes.is_free("bob@example.org"))
+    assert not bridge.boxes.by_jid["bob@example.org"].sessions
+
+
 async def test_a_prosody_that_dies_is_come_back_to(
     bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
 ) -> None:
@@ -242,6 +338,29 @@ async def test_a_prosody_that_dies_is_come_back_to(
         await his.hears("message", ALICE, having="+43 1 2")
         await stored(lambda: has_all(bob))
         assert not [each for each in his.stanzas("message", ALICE) if "+43 1 1<" in text_of(each)]
+
+
+async def test_a_prosody_that_dies_while_it_does_not_read_makes_nobody_wait_for_ever(
+    bridge: Bridge, prosody: RunningProsody, held: Binding, alice_card: Card, bob: User
+) -> None:
+    async with signed_in(prosody, "bob") as his:
+        await holds(his, bob)
+    link = bridge.link
+    assert link and prosody.process
+    freeze(prosody.process.pid)
+    while link.emptied.is_set():
+        link.write(" " * 1_000_000)
+        await asyncio.sleep(0)
+    assert (wire := link.transport)
+    full = wire.get_write_buffer_size()
+    await change_tel(alice_card, "+43 1 999")
+    await until(lambda: wire.get_write_buffer_size() > full)
+    prosody.kill()
+    await until(lambda: bridge.link is not link)
+    prosody.start()
+    async with signed_in(prosody, "bob") as his:
+        await his.hears("message", ALICE, having="+43 1 999")
+        await stored(lambda: has_all(bob))
 
 
 async def test_a_new_photo_is_told_by_presence_and_nothing_else_is(

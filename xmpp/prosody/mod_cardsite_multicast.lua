@@ -145,13 +145,16 @@ local function receipt(event)
 	end
 end
 
-module:hook("pre-message/bare", receipt, FIRST);
-module:hook("pre-message/host", receipt, FIRST);
-
-module:hook("pre-iq/host", function (event)
+local function answer(event)
 	local attr = event.stanza.attr;
 	if attr.type == "result" and attr.id and attr.id:find("^[cm]%.[%x%.]+$") and is_for_cards(event) then
 		note(attr.id, event.origin);
 		return true;
 	end
-end, FIRST);
+end
+
+-- To a contact, as clients do, or to where it speaks from; apps answer the cards themselves.
+for _, to in ipairs({ "full"; "bare"; "host" }) do
+	module:hook("pre-message/"..to, receipt, FIRST);
+	module:hook("pre-iq/"..to, answer, FIRST);
+end
