@@ -166,7 +166,8 @@ def configure(folder: Path, same: dict[str, str]) -> Path:
 
 
 def main() -> None:
-    """Until it is stopped."""
+    """Until it is stopped, by whatever means: nothing stays behind."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     install_missing(NEEDED)
     folder = Path(os.environ.get("DATA_DIR", ROOT / "var")).resolve() / "xmpp"
     folder.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ async def test_one_signs_in_as_it_says_and_all_of_it_ends(
         assert "<success" in await client.sign_in("alice", "cards-for-everyone")
         await client.say("<presence/><message to='cards.localhost'><body>help</body></message>")
         assert "invit" in (await client.hears("</body>")).lower()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     process.wait(timeout=30)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)), "nobody is there any more"
