@@ -118,7 +118,10 @@ def next_step(mailbox: Mailbox) -> datetime | None:
         return None
     if quiet_until := unheeded(mailbox):
         return quiet_until
+    began = timezone.now()  # a phone may have followed before Apple has answered
     outcome = attempt(mailbox, *way, worded(device.user.language, device.platform))
+    if outcome.verdict == "delivered":
+        mailbox.prompted_at = began
     return AFTER[outcome.verdict](mailbox, outcome)
 
 
@@ -164,7 +167,6 @@ def attempt(mailbox: Mailbox, transport: str, send: Send, prompt: Prompt) -> Out
 
 
 def delivered(mailbox: Mailbox, outcome: Outcome) -> None:
-    mailbox.prompted_at = timezone.now()
     mailbox.failing_since, mailbox.failures = None, 0
 
 

@@ -118,6 +118,25 @@ def test_a_heeded_prompt_may_be_followed_by_the_next(news: Device, held: Binding
     assert len(run()) == 2
 
 
+def test_a_prompt_may_be_heeded_before_apple_has_answered(
+    news: Device, held: Binding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = prompts.transport()
+    assert transport
+    send = transport.send
+
+    def heeded_at_once(*to: Any) -> Any:
+        outcome = send(*to)
+        catch_up(news)
+        return outcome
+
+    monkeypatch.setattr(transport, "send", heeded_at_once)
+    run()
+    change(held.card, tel="+43 1 998")
+    fanout.run_all()
+    assert len(run()) == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [Reply(500), Reply(503, "ServiceUnavailable"), Reply(429, "TooManyRequests"), Fault.RESET],
