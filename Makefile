@@ -8,16 +8,15 @@ BIN := .venv/bin
 # The tests start many processes, and each would compile all of Django again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Most of them wait for a server of theirs: one worker more than there are cores.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-PYTEST := -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What touches neither the database nor Redis is not tested on them once more, nor is what brings
 # its own, looks at pages, or is about what comes in. Every page of the admin is opened there by
 # tests/accounts/test_admin.py; what a role sees of one is not the database's to say.
 BESIDE := --ignore-glob='*/test_vcard_*' $(addprefix --ignore=tests/,delivery/test_frames.py \
 	browser clients test_docs.py test_locale.py test_production.py test_roles.py test_serve.py \
-	$(patsubst %,xmpp/test_%.py,configuration encryption hostile prosody restarts stock_clients strangers trying))
+	$(patsubst %,xmpp/test_%.py,configuration encryption hostile prosody restarts stock_clients \
+	strangers trying))
 
 .PHONY: run run-production run-xmpp test test-embedded test-production coverage lint bench pictures icons clean
 
