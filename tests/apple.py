@@ -161,7 +161,7 @@ class Apple:
     def script_always(self, token: str, answer: Reply | Fault) -> None:
         self._always[token] = answer
 
-    def wait_for(self, token: str, timeout: float = 5.0) -> Notification:
+    def wait_for(self, token: str, timeout: float = 20.0) -> Notification:
         """The next accepted notification for the token, each only once. Raises TimeoutError."""
         with self._arrival:
             if not self._arrival.wait_for(lambda: self._inbox[token], timeout):
