@@ -40,22 +40,15 @@ from accounts.staff import (
 # Of the push tokens, nothing here has Windows' old ones.
 admin.site.unregister([Authenticator, UserSession, WNSDevice])
 
-# The other push tokens keep the admin they came with; its lists only have to bear many rows, and to
-# push something is not for its senders, which need libraries that are not here.
-PushTokenAdmin.actions = ("enable", "disable")  # type: ignore[assignment]
-PushTokenAdmin.list_select_related = ("user",)
-PushTokenAdmin.show_full_result_count = False
-PushTokenAdmin.paginator = BoundedPaginator
 
-
-class Ticks:
+class Ticks(admin.ModelAdmin[Any]):
     """Instead of two lists side by side, which need a mouse and more room than a phone has."""
 
-    filter_horizontal: Any = ()
+    filter_horizontal = ()
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         ticks = forms.CheckboxSelectMultiple()
-        return super().formfield_for_manytomany(db_field, request, widget=ticks, **kwargs)  # type: ignore[misc]
+        return super().formfield_for_manytomany(db_field, request, widget=ticks, **kwargs)
 
 
 class ForSuperusers(Ticks):
@@ -72,10 +65,21 @@ class ForSuperusers(Ticks):
     has_change_permission = has_delete_permission = has_view_permission
 
 
+class PushTokens(ForSuperusers):
+    """In lists that bear many rows. They are not pushed to from here: that needs libraries that
+    are not installed."""
+
+    actions = ("enable", "disable")
+    list_select_related = ("user",)
+    show_full_result_count = False
+    paginator = BoundedPaginator
+
+
 for model in (Group, EmailAddress, APNSDevice, GCMDevice, WebPushDevice):
     stock = type(admin.site.get_model_admin(model))
+    own = PushTokens if issubclass(stock, PushTokenAdmin) else ForSuperusers
     admin.site.unregister(model)
-    admin.site.register(model, type(stock.__name__, (ForSuperusers, stock), {}))
+    admin.site.register(model, type(stock.__name__, (own, stock), {}))
 
 
 class LowerCaseEmail(forms.ModelForm[User]):
